@@ -1,0 +1,96 @@
+// The contract as Python reads it (through ctypes): the same names and the same checks that the
+// native frontends use, so that the exporter and the fake kernel repeat neither.
+#include <cstring>
+#include <sstream>
+
+#include "deform_conv.h"
+
+#if defined(_WIN32)
+#define DCN_EXPORT extern "C" __declspec(dllexport)
+#else
+#define DCN_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace {
+
+void write_value(std::ostream& out, int64_t value) { out << value; }
+
+void write_value(std::ostream& out, const std::vector<int64_t>& values) {
+  out << '[';
+  for (size_t i = 0; i < values.size(); ++i) out << (i ? "," : "") << values[i];
+  out << ']';
+}
+
+// Reads a flat list of integers from front to back.
+struct Reader {
+  const int64_t* next;
+  int64_t scalar() { return *next++; }
+  std::vector<int64_t> list() {
+    const int64_t count = scalar();
+    std::vector<int64_t> values(next, next + count);
+    next += count;
+    return values;
+  }
+  void into(int64_t& value) { value = scalar(); }
+  void into(std::vector<int64_t>& values) { values = list(); }
+};
+
+}  // namespace
+
+// JSON: domain, op, version, attributes {name: default} in order, inputs, dtypes, output_shape
+// ([tensor, dim] pairs), instruction_set.
+DCN_EXPORT const char* dcn_deploy_contract() {
+  static const std::string text = [] {
+    std::ostringstream out;
+    out << "{\"domain\":\"" << dcn::kDomain << "\",\"op\":\"" << dcn::kOpName
+        << "\",\"version\":" << dcn::kOpVersion << ",\"attributes\":{";
+    const char* comma = "";
+    const dcn::Attributes defaults;
+    dcn::for_each_attribute(defaults, [&](const char* name, const auto& value) {
+      out << comma << '"' << name << "\":";
+      write_value(out, value);
+      comma = ",";
+    });
+    out << "},\"inputs\":[";
+    for (int i = 0; i < dcn::kInputCount; ++i)
+      out << (i ? "," : "") << '"' << dcn::kInputNames[i] << '"';
+    out << "],\"dtypes\":[";
+    for (int i = 1; i <= static_cast<int>(dcn::DType::kFloat64); ++i)
+      out << (i > 1 ? "," : "") << '"' << dcn::name_of(static_cast<dcn::DType>(i)) << '"';
+    out << "],\"output_shape\":[";
+    for (int i = 0; i < 4; ++i)
+      out << (i ? "," : "") << '[' << dcn::kOutputShape[i].tensor << ',' << dcn::kOutputShape[i].dim
+          << ']';
+    out << "],\"instruction_set\":\"" << dcn::cpu::instruction_set() << "\"}";
+    return out.str();
+  }();
+  return text.c_str();
+}
+
+// `attributes`: for each, in contract order, its value, or its count and its values.
+// `tensors`: for each input, 0 if absent, else 1, dtype (0 unknown, 1.. as listed in the contract),
+// rank known (0/1), count of dims and dims (-1 unknown).
+// Returns 0 and leaves `message` alone, or 1 and writes a message of at most `capacity` bytes.
+DCN_EXPORT int dcn_deploy_check(const int64_t* attributes, const int64_t* tensors, char* message,
+                                size_t capacity) {
+  dcn::Attributes given;
+  Reader attribute_reader{attributes};
+  dcn::for_each_attribute(given, [&](const char*, auto& value) { attribute_reader.into(value); });
+
+  dcn::TensorInfo inputs[dcn::kInputCount];
+  Reader reader{tensors};
+  for (dcn::TensorInfo& tensor : inputs) {
+    tensor.present = reader.scalar() != 0;
+    if (!tensor.present) continue;
+    tensor.dtype = static_cast<dcn::DType>(reader.scalar());
+    tensor.rank_known = reader.scalar() != 0;
+    tensor.shape = reader.list();
+  }
+
+  dcn::Problem problem;
+  const dcn::Status status = dcn::check(given, inputs, &problem);
+  if (status.ok()) return 0;
+  std::strncpy(message, status.message.c_str(), capacity - 1);
+  message[capacity - 1] = '\0';
+  return 1;
+}
