@@ -1,0 +1,197 @@
+"""Which deformable convolutions an ONNX file holds, who runs them here, what may go wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import onnx_ir as ir
+
+from . import availability
+from .availability import Verdict
+from .contract import UNKNOWN_DIM, TensorSpec, check, contract
+from .onnx_graph import (
+    DeformableNode,
+    Form,
+    Shape,
+    deformable_nodes,
+    dtype_of,
+    external_tensors,
+    load,
+    prepare,
+    shape_of,
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stops a node from running somewhere."""
+
+    what: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """A graph input or output. Sizes are names where symbolic, None where unknown."""
+
+    name: str
+    dtype: str | None
+    shape: Shape | None
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """One deformable convolution."""
+
+    name: str
+    op: str
+    form: Form
+    scope: str
+    """The control-flow nodes it sits in; empty in the main graph."""
+    dtype: str | None
+    shapes: Mapping[str, Shape | None]
+    """Of the inputs that are present, by the contract's names, and of "output"."""
+    attributes: Mapping[str, Any]
+    """By the contract's names; kernel_shape is empty where nothing says it. Empty if foreign."""
+    constant_weight: bool
+    runtimes: tuple[Verdict, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether input 3 is there."""
+        return "bias" in self.shapes
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether input 4 is there: DCNv2."""
+        return "mask" in self.shapes
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """An ONNX file as far as deformable convolutions are concerned."""
+
+    path: str
+    bytes: int
+    """Of the file and of the weights beside it that it names."""
+    ir_version: int
+    opsets: Mapping[str, int]
+    producer: str
+    metadata: Mapping[str, str]
+    inputs: tuple[TensorReport, ...]
+    outputs: tuple[TensorReport, ...]
+    nodes: tuple[NodeReport, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self)
+
+
+def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -> Problem | None:
+    """What the runtime's own check will say, as far as it can be known before running."""
+    if any(dtype_of(value) is None for value in entry.inputs.values()):
+        return None
+    specs: list[TensorSpec | None] = []
+    for name in contract().inputs:
+        if name not in entry.inputs:
+            specs.append(None)
+            continue
+        shape = shapes[name]
+        sizes = shape and [dim if isinstance(dim, int) else UNKNOWN_DIM for dim in shape]
+        specs.append(TensorSpec(str(dtype_of(entry.inputs[name])), sizes))
+    try:
+        check(entry.attributes, specs)
+    except ValueError as error:
+        return Problem(f"no runtime accepts it: {error}", "correct the model, and export it again")
+    return None
+
+
+def _problems(entry: DeformableNode, shapes: Mapping[str, Shape | None]) -> tuple[Problem, ...]:
+    found = []
+    if entry.form == "foreign":
+        return (
+            Problem(
+                f"{entry.op} is another project's operator, which nothing here runs",
+                "build the layer with dcn_deploy.DeformConv2d or torchvision, load its weights, "
+                "and export it with dcn_deploy.export",
+            ),
+        )
+    if entry.form == "custom":
+        found.append(
+            Problem(
+                "it has no function body: where this project's library is not registered, the "
+                "model does not load",
+                'serve it with the library, or export it with form="portable"',
+            )
+        )
+    if "mask" in entry.inputs and "bias" not in entry.inputs:
+        found.append(
+            Problem(
+                "it has a mask and no bias: TensorRT's parsers, and onnxruntime up to 1.23 where "
+                "it infers shapes, crash on the gap between them",
+                "export it again with dcn_deploy.export, which writes a bias of zeros",
+            )
+        )
+    static = _static_problem(shapes, entry)
+    return (*found, static) if static else tuple(found)
+
+
+def _node_report(entry: DeformableNode) -> NodeReport:
+    shapes = {name: shape_of(value) for name, value in entry.inputs.items()}
+    dtype = dtype_of(entry.inputs["input"]) if "input" in entry.inputs else None
+    weight = entry.inputs.get("weight")
+    foreign = entry.form == "foreign"
+    return NodeReport(
+        name=entry.name,
+        op=entry.op,
+        form=entry.form,
+        scope=entry.scope,
+        dtype=dtype,
+        # Another project's operator may order its inputs in any way.
+        shapes={"output": shape_of(entry.output)} | ({} if foreign else shapes),
+        attributes={} if foreign else entry.attributes,
+        constant_weight=not foreign and weight is not None and _is_constant(weight),
+        runtimes=(availability.ours(entry.form), availability.stock(entry.form, dtype)),
+        problems=_problems(entry, shapes),
+    )
+
+
+def _is_constant(value: ir.Value) -> bool:
+    if value.is_initializer():
+        return not value.is_graph_input()
+    producer = value.producer()
+    return producer is not None and producer.op_type == "Constant"
+
+
+def inspect_model(source: str | os.PathLike[str]) -> ModelReport:
+    """Describe the deformable convolutions of an ONNX file.
+
+    Nodes inside model-local functions are listed once for every call, nodes inside If, Loop and
+    Scan with the node that holds them.
+
+    Raises:
+        ModelFileError: the file is not there, or is not a whole ONNX model.
+    """
+    model = load(source)
+    size = os.path.getsize(source)
+    size += sum(os.path.getsize(file) for file in {t.path for t in external_tensors(model)})
+    prepare(model)
+    return ModelReport(
+        path=os.fspath(source),
+        bytes=size,
+        ir_version=model.ir_version,
+        opsets=dict(model.opset_imports),
+        producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
+        metadata=dict(model.metadata_props),
+        inputs=tuple(_tensor_report(value) for value in model.graph.inputs),
+        outputs=tuple(_tensor_report(value) for value in model.graph.outputs),
+        nodes=tuple(_node_report(entry) for entry in deformable_nodes(model)),
+    )
+
+
+def _tensor_report(value: ir.Value) -> TensorReport:
+    return TensorReport(str(value.name), dtype_of(value), shape_of(value))
