@@ -1,0 +1,1 @@
+"""One module per runtime: find this project's part of it, make a session, run it."""

@@ -1,0 +1,25 @@
+// How the operation introduces itself to onnxruntime.
+#pragma once
+
+#include "host.h"
+
+namespace dcn::ort {
+
+// A name under which a model may call the operation.
+struct Face {
+  const char* domain;
+  const char* op;
+  int since_version;
+};
+
+// The operation for one dtype of its input and output. Of the other inputs nothing is declared, neither
+// their dtypes nor that they must be there: that is the core's to check, and its message says more.
+struct CustomOp : OrtCustomOp {
+  CustomOp(const OrtApi& api, const Face& face, ONNXTensorElementDataType type, bool infers_shapes);
+
+  const OrtApi& api;
+  const Face& face;
+  ONNXTensorElementDataType element_type;
+};
+
+}  // namespace dcn::ort

@@ -1,0 +1,88 @@
+// The library's entry: what onnxruntime calls in register_custom_ops_library().
+#include <cstdio>
+#include <deque>
+#include <map>
+#include <mutex>
+
+#include "custom_op.h"
+
+namespace dcn::ort {
+namespace {
+
+constexpr Face kOwn{kDomain, kOpName, kOpVersion};
+// Registered on request only: it replaces the host's own operator in the whole session.
+constexpr Face kStandard{"", "DeformConv", 19};
+constexpr char kOverrideKey[] = "dcn_deploy.override";
+
+// Before 1.24 the host reads the type of every input for the shape callback's sake, and crashes at an
+// absent one that is not the last.
+bool infers_shapes(const OrtApiBase& host) {
+  int major = 0, minor = 0;
+  std::sscanf(host.GetVersionString(), "%d.%d", &major, &minor);
+  return major > 1 || minor >= 24;
+}
+
+// A face with all its dtypes, as one host knows it.
+class Domain {
+ public:
+  Domain(const OrtApi& api, const Face& face, bool infers_shapes) {
+    require(api, api.CreateCustomOpDomain(face.domain, &domain_));
+    for (const auto& entry : kDTypes)
+      require(api, api.CustomOpDomain_Add(
+                       domain_, &ops_.emplace_back(api, face, entry.element_type, infers_shapes)));
+  }
+  OrtCustomOpDomain* get() const { return domain_; }
+
+ private:
+  OrtCustomOpDomain* domain_ = nullptr;
+  std::deque<CustomOp> ops_;  // the domain keeps their addresses
+};
+
+struct Registration {
+  Registration(const OrtApi& api, bool infers_shapes)
+      : own(api, kOwn, infers_shapes), standard(api, kStandard, infers_shapes) {}
+  Domain own, standard;
+};
+
+// Made once for each copy of onnxruntime in the process. Sessions refer to it for as long as they
+// live, some beyond the end of main: it is never destroyed.
+const Registration& registration(const OrtApiBase& host, const OrtApi& api) {
+  static std::mutex mutex;
+  static auto& all = *new std::map<const OrtApi*, Registration>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  return all.try_emplace(&api, api, infers_shapes(host)).first->second;
+}
+
+bool override_wanted(const OrtApi& api, const OrtSessionOptions* options) {
+  int exists = 0;
+  require(api, api.HasSessionConfigEntry(options, kOverrideKey, &exists));
+  if (!exists) return false;
+  char value[2] = {};
+  size_t size = sizeof value;
+  if (succeeded(api, api.GetSessionConfigEntry(options, kOverrideKey, value, &size))) {
+    if (value[0] == '1') return true;
+    if (value[0] == '0') return false;
+  }
+  throw Error(ORT_INVALID_ARGUMENT,
+              std::string("session config entry ") + kOverrideKey + " must be \"0\" or \"1\"");
+}
+
+}  // namespace
+}  // namespace dcn::ort
+
+extern "C" __attribute__((visibility("default"))) OrtStatus* ORT_API_CALL
+RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* host) {
+  using namespace dcn::ort;
+  const OrtApi* api = host->GetApi(kApiVersion);
+  if (!api)
+    return host->GetApi(1)->CreateStatus(ORT_NOT_IMPLEMENTED,
+                                         (std::string("dcn_deploy needs onnxruntime ") + kOldestHost +
+                                          " or newer, this is " + host->GetVersionString())
+                                             .c_str());
+  return guarded(*api, [&] {
+    const Registration& all = registration(*host, *api);
+    require(*api, api->AddCustomOpDomain(options, all.own.get()));
+    if (override_wanted(*api, options))
+      require(*api, api->AddCustomOpDomain(options, all.standard.get()));
+  });
+}

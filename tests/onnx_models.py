@@ -1,0 +1,112 @@
+"""Small ONNX models around one deformable convolution, built node by node.
+
+They do not come from the exporter, so that a runtime is tested for every model that a user may
+bring and not only for those that we write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from dcn_deploy.contract import contract
+
+OPSET = 19
+# The newest that onnxruntime 1.17 reads.
+IR_VERSION = 9
+
+Arrays = Mapping[str, np.ndarray | None]
+
+
+def _element_type(array: np.ndarray) -> int:
+    return helper.np_dtype_to_tensor_dtype(array.dtype)
+
+
+def _standard_body(opset: int) -> onnx.FunctionProto:
+    """The function that a runtime without our kernels falls back to."""
+    names = [name.upper()[:1] if name != "mask" else name for name in contract().inputs]
+    node = helper.make_node("DeformConv", names, ["Y"])
+    for name, default in contract().attributes.items():
+        attribute = node.attribute.add()
+        attribute.name = attribute.ref_attr_name = name
+        attribute.type = helper.make_attribute(name, default).type if default else 7
+    return helper.make_function(
+        contract().domain,
+        contract().op,
+        names,
+        ["Y"],
+        [node],
+        [helper.make_opsetid("", opset)],
+        list(contract().attributes),
+    )
+
+
+def model(
+    arrays: Arrays,
+    attributes: Mapping[str, Any],
+    *,
+    form: str = "custom",
+    constants: Sequence[str] = ("weight", "bias"),
+    shapes: Mapping[str, Sequence[int | str | None] | None] | None = None,
+    opset: int = OPSET,
+    node_attributes: Mapping[str, Any] | None = None,
+) -> onnx.ModelProto:
+    """A model that is one deformable convolution.
+
+    Args:
+        arrays: input name -> value; None or no entry: an absent optional input.
+        attributes: ONNX attribute name -> value.
+        form: "custom" (our node), "portable" (ours with a function body) or "standard".
+        constants: the inputs that are initializers; the others are graph inputs.
+        shapes: declared shapes of graph inputs where they are not those of the arrays: names for
+            dynamic dimensions, None for unknown ones, None for an unknown rank.
+        opset: version of the standard operators.
+        node_attributes: raw attributes that the node carries besides.
+    """
+    present = {name: arrays[name] for name in contract().inputs if arrays.get(name) is not None}
+    names = [name if name in present else "" for name in contract().inputs]
+    while not names[-1]:
+        names.pop()
+    standard = form == "standard"
+    node = helper.make_node(
+        "DeformConv" if standard else contract().op,
+        names,
+        ["output"],
+        name="deform",
+        domain="" if standard else contract().domain,
+        **attributes,
+        **(node_attributes or {}),
+    )
+    graph = helper.make_graph(
+        [node],
+        "graph",
+        [
+            helper.make_tensor_value_info(
+                name, _element_type(array), (shapes or {}).get(name, array.shape)
+            )
+            for name, array in present.items()
+            if name not in constants
+        ],
+        [helper.make_tensor_value_info("output", _element_type(present["input"]), None)],
+        [numpy_helper.from_array(present[name], name) for name in constants if name in present],
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    if not standard:
+        opsets.append(helper.make_opsetid(contract().domain, contract().version))
+    return helper.make_model(
+        graph,
+        opset_imports=opsets,
+        functions=[_standard_body(opset)] if form == "portable" else [],
+        ir_version=IR_VERSION,
+    )
+
+
+def feeds(arrays: Arrays, constants: Sequence[str] = ("weight", "bias")) -> dict[str, np.ndarray]:
+    """What such a model is run on."""
+    return {
+        name: array for name, array in arrays.items() if array is not None and name not in constants
+    }
