@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # plugins/onnxruntime/register.cpp reads it.
 _OVERRIDE_KEY = "dcn_deploy.override"
+# onnxruntime >= 1.20: where the external data of a model that is given as bytes lies.
+_WEIGHTS_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -36,6 +38,7 @@ def ort_session(
     model: str | os.PathLike[str] | bytes,
     *,
     override: bool = False,
+    weights_folder: str | os.PathLike[str] | None = None,
     providers: Sequence[str] | None = None,
     **session_options: Any,
 ) -> InferenceSession:
@@ -46,6 +49,7 @@ def ort_session(
         override: replace onnxruntime's own kernel for the standard ``DeformConv`` too, so that a
             model that was not exported by dcn_deploy runs in ours, also before onnxruntime 1.25,
             which has none.
+        weights_folder: for a model given as bytes, the folder of its external data.
         providers: execution providers, best first; default: the CPU.
         session_options: attributes of ``onnxruntime.SessionOptions`` by name, for instance
             ``intra_op_num_threads=2`` or ``enable_profiling=True``.
@@ -54,6 +58,27 @@ def ort_session(
         ImportError: onnxruntime is not installed, or dcn_deploy was built without this library.
         TypeError: ``SessionOptions`` has no attribute of a given name.
     """
+    options = _options(weights_folder, session_options)
+    if override:
+        options.add_session_config_entry(_OVERRIDE_KEY, "1")
+    options.register_custom_ops_library(str(onnxruntime_library()))
+    return _session(model, options, providers)
+
+
+def stock_session(
+    model: str | os.PathLike[str] | bytes,
+    *,
+    weights_folder: str | os.PathLike[str] | None = None,
+    providers: Sequence[str] | None = None,
+    **session_options: Any,
+) -> InferenceSession:
+    """A session of onnxruntime as it is installed; arguments as of ``ort_session``."""
+    return _session(model, _options(weights_folder, session_options), providers)
+
+
+def _options(
+    weights_folder: str | os.PathLike[str] | None, attributes: Mapping[str, Any]
+) -> SessionOptions:
     try:
         import onnxruntime
     except ImportError as error:
@@ -61,14 +86,21 @@ def ort_session(
             "onnxruntime is not installed; run: pip install onnxruntime", name=error.name
         ) from error
     options = onnxruntime.SessionOptions()
-    _set_attributes(options, session_options)
-    if override:
-        options.add_session_config_entry(_OVERRIDE_KEY, "1")
-    options.register_custom_ops_library(str(onnxruntime_library()))
+    _set_attributes(options, attributes)
+    if weights_folder is not None:
+        options.add_session_config_entry(_WEIGHTS_FOLDER_KEY, os.fspath(weights_folder))
+    return options
+
+
+def _session(
+    model: str | os.PathLike[str] | bytes,
+    options: SessionOptions,
+    providers: Sequence[str] | None,
+) -> InferenceSession:
+    from onnxruntime import InferenceSession
+
     source = model if isinstance(model, bytes) else os.fspath(model)
-    return onnxruntime.InferenceSession(
-        source, options, providers=list(providers or ["CPUExecutionProvider"])
-    )
+    return InferenceSession(source, options, providers=list(providers or ["CPUExecutionProvider"]))
 
 
 def run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
