@@ -1,0 +1,67 @@
+// Which build of the kernels this machine runs, decided once.
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels.h"
+
+namespace dcn::cpu {
+
+#define DCN_DECLARE(isa)                                                                           \
+  namespace isa {                                                                                  \
+  extern const Kernels kFloat32, kFloat16, kBFloat16, kFloat64;                                    \
+  }
+DCN_DECLARE(baseline)
+#if defined(DCN_X86)
+DCN_DECLARE(avx2)
+DCN_DECLARE(avx512)
+#endif
+#undef DCN_DECLARE
+
+namespace {
+
+struct InstructionSet {
+  const char* name;
+  bool available;
+  const Kernels *float32, *float16, *bfloat16, *float64;
+};
+
+const InstructionSet& chosen() {
+  static const InstructionSet set = [] {
+#define DCN_SET(isa, available)                                                                    \
+  InstructionSet {                                                                                 \
+    #isa, available, &isa::kFloat32, &isa::kFloat16, &isa::kBFloat16, &isa::kFloat64               \
+  }
+    const InstructionSet sets[] = {   // best first
+#if defined(DCN_X86)
+        DCN_SET(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")),
+        DCN_SET(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")),
+#endif
+        DCN_SET(baseline, true)};
+#undef DCN_SET
+    // For tests: a lesser set than the machine's. A name that cannot run here is passed over.
+    const char* wanted = std::getenv("DCN_DEPLOY_ISA");
+    for (const InstructionSet& candidate : sets)
+      if (candidate.available && wanted && std::strcmp(wanted, candidate.name) == 0) return candidate;
+    for (const InstructionSet& candidate : sets)
+      if (candidate.available) return candidate;
+    return sets[0];
+  }();
+  return set;
+}
+
+}  // namespace
+
+const char* instruction_set() { return chosen().name; }
+
+const Kernels& kernels_for(DType dtype) {
+  const InstructionSet& set = chosen();
+  switch (dtype) {
+    case DType::kFloat16: return *set.float16;
+    case DType::kBFloat16: return *set.bfloat16;
+    case DType::kFloat64: return *set.float64;
+    default: return *set.float32;
+  }
+}
+
+}  // namespace dcn::cpu

@@ -1,0 +1,90 @@
+// C (+)= left * right on blocks held in registers: kRowBlock rows by two vectors.
+//
+// The right matrix comes in panels of two vectors (the last one may be a single vector). The left
+// one has a fixed row length, so that each row's address is the same pointer plus a constant.
+#pragma once
+
+#include "kernels.h"
+#include "vec.h"
+
+namespace dcn::cpu::DCN_ISA {
+
+inline constexpr int kPanelVectors = 2;
+template <class A>
+inline constexpr int64_t kPanelWidth = kPanelVectors * kLanes<A>;
+
+// Row length of a left matrix: not a power of two, so that rows do not share cache sets; the excess
+// takes what the last vector of a row overruns.
+inline constexpr int64_t kLeftStride = kColumnChunk + 16;
+
+enum class Left {
+  kRows,      // element (row m, k) at left[m * kLeftStride + k]
+  kColumns,   // element (row m, k) at left[k * kLeftStride + m]
+};
+
+template <class A>
+struct Product {
+  int64_t depth;           // length of the sums
+  const A* left;
+  const A* right;          // [depth][right_stride]
+  int64_t right_stride;
+  A* result;               // [rows][result_stride]
+  int64_t result_stride;
+  bool accumulate;         // add to the result instead of overwriting it
+};
+
+// Sums start from zero and are added to the result at the end: shorter chains, smaller error.
+template <class A, Left kLeft, int kRows, int kVectors>
+void multiply_block(const Product<A>& product) {
+  using V = Vec<A>;
+  V sums[kRows][kVectors] = {};
+  const A* left = product.left;
+  const A* right = product.right;
+  for (int64_t k = 0; k < product.depth; ++k) {
+    V b[kVectors];
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) b[j] = load_vec<V>(right + j * kLanes<A>);
+#pragma GCC unroll 16
+    for (int m = 0; m < kRows; ++m) {
+      const A a = kLeft == Left::kRows ? left[m * kLeftStride] : left[m];
+#pragma GCC unroll 2
+      for (int j = 0; j < kVectors; ++j) sums[m][j] += a * b[j];
+    }
+    left += kLeft == Left::kRows ? 1 : kLeftStride;
+    right += product.right_stride;
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < kRows; ++m)
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) {
+      A* to = product.result + m * product.result_stride + j * kLanes<A>;
+      store_vec(to, product.accumulate ? load_vec<V>(to) + sums[m][j] : sums[m][j]);
+    }
+}
+
+template <class A>
+using BlockFunction = void (*)(const Product<A>&);
+
+// One function for each number of rows below a full block, and the full block.
+template <class A, Left kLeft, int kVectors, size_t... kRowsMinusOne>
+BlockFunction<A> block_function(int64_t rows, std::index_sequence<kRowsMinusOne...>) {
+  static constexpr BlockFunction<A> kFunctions[] = {
+      multiply_block<A, kLeft, kRowsMinusOne + 1, kVectors>...};
+  return kFunctions[rows - 1];
+}
+
+// `vectors`: the panel's width, 1 or kPanelVectors. `product` points at the first row.
+template <class A, Left kLeft>
+void multiply_panel(Product<A> product, int64_t rows, int64_t vectors) {
+  for (int64_t m = 0; m < rows;) {
+    const int64_t block = rows - m < kRowBlock ? rows - m : kRowBlock;
+    const auto index = std::make_index_sequence<kRowBlock>{};
+    (vectors == kPanelVectors ? block_function<A, kLeft, kPanelVectors>(block, index)
+                              : block_function<A, kLeft, 1>(block, index))(product);
+    product.left += block * (kLeft == Left::kRows ? kLeftStride : 1);
+    product.result += block * product.result_stride;
+    m += block;
+  }
+}
+
+}  // namespace dcn::cpu::DCN_ISA

@@ -1,0 +1,47 @@
+// The kernels for one instruction set; the build compiles this file once for each.
+#include "kernels.h"
+
+#include "backward_tile.h"
+#include "forward_tile.h"
+#include "pack.h"
+#include "stage.h"
+
+namespace dcn::cpu::DCN_ISA {
+namespace {
+
+template <class T>
+constexpr Kernels make_kernels() {
+  using A = Arithmetic<T>;
+  Kernels k{};
+  k.lanes = kLanes<A>;
+  k.panel_width = kPanelWidth<A>;
+  k.row_block = kRowBlock;
+  k.element_bytes = sizeof(T);
+  k.arithmetic_bytes = sizeof(A);
+  k.forward_scratch_bytes = sizeof(ForwardScratch<A>);
+  k.backward_scratch_bytes = sizeof(BackwardScratch<A>);
+  k.pack_panel = pack_panel<T>;
+  k.pack_transposed = pack_transposed<T>;
+  k.stage = stage<T>;
+  k.unstage = unstage<T>;
+  k.forward_tile = forward_tile<T>;
+  k.backward_data_tile = backward_data_tile<T>;
+  k.backward_weight_tile = backward_weight_tile<T>;
+  k.unpack_weight_gradient = unpack_weight_gradient<T>;
+  k.sum_rows = sum_rows<T>;
+  k.sum_channel = sum_channel<T>;
+  return k;
+}
+
+}  // namespace
+
+extern const Kernels kFloat32;
+extern const Kernels kFloat16;
+extern const Kernels kBFloat16;
+extern const Kernels kFloat64;
+const Kernels kFloat32 = make_kernels<float>();
+const Kernels kFloat16 = make_kernels<Float16>();
+const Kernels kBFloat16 = make_kernels<BFloat16>();
+const Kernels kFloat64 = make_kernels<double>();
+
+}  // namespace dcn::cpu::DCN_ISA

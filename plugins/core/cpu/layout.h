@@ -1,0 +1,43 @@
+// The layout of a problem for a set of kernels, with the storage that kernels.h's Layout points to.
+#pragma once
+
+#include <vector>
+
+#include "kernels.h"
+#include "parallel.h"
+
+namespace dcn::cpu {
+
+class OwnedLayout {
+ public:
+  OwnedLayout(const Problem& problem, const Kernels& kernels);
+  OwnedLayout(const OwnedLayout&) = delete;
+  OwnedLayout& operator=(const OwnedLayout&) = delete;
+
+  const Layout& get() const { return layout_; }
+  const std::vector<Segment>& segments() const { return segments_; }
+
+  // Elements of one staged image, with the slack that vectors may overrun.
+  int64_t staged_elements() const {
+    return layout_.problem.in_channels * layout_.staged_pixels + kSlack;
+  }
+
+ private:
+  std::vector<Segment> segments_;
+  std::vector<int64_t> group_segments_;
+  Layout layout_;
+};
+
+// Rows that one staging task takes: enough work to be worth a task, enough tasks to share.
+inline constexpr int64_t kStageRows = 8;
+
+// One task of staging an image: some rows of every segment. Tasks are [0, stage_tasks()).
+int64_t stage_tasks(const Layout& layout);
+void stage_image(const OwnedLayout& layout, const Kernels& kernels, int64_t task, const void* image,
+                 void* staged);
+
+// A tile size that keeps every thread busy: near what the caches like, and sharing `images` images
+// evenly where tiles are few. Results do not depend on it.
+int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t images, int threads);
+
+}  // namespace dcn::cpu

@@ -1,0 +1,157 @@
+// The PyTorch op dcn_deploy::deform_conv2d and its backward, on torch's stable ABI.
+//
+// Every function here reads: describe the tensors, check, allocate, run. What the op computes and
+// what it refuses is in plugins/core.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/util/Exception.h>
+
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "deform_conv.h"
+
+namespace {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using OptionalTensor = std::optional<Tensor>;
+using Ints = std::vector<int64_t>;
+
+dcn::DType dtype_of(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Float: return dcn::DType::kFloat32;
+    case ScalarType::Half: return dcn::DType::kFloat16;
+    case ScalarType::BFloat16: return dcn::DType::kBFloat16;
+    case ScalarType::Double: return dcn::DType::kFloat64;
+    default: return dcn::DType::kUnknown;
+  }
+}
+
+dcn::TensorInfo describe(const OptionalTensor& tensor) {
+  if (!tensor) return {};
+  const auto sizes = tensor->sizes();
+  return {true, dtype_of(*tensor), true, Ints(sizes.begin(), sizes.end())};
+}
+
+dcn::Problem checked_problem(const OptionalTensor (&inputs)[dcn::kInputCount], const Ints& stride,
+                             const Ints& padding, const Ints& dilation, int64_t groups,
+                             int64_t offset_groups) {
+  dcn::Attributes attributes;
+  attributes.strides = stride;
+  attributes.pads = padding;
+  attributes.dilations = dilation;
+  attributes.group = groups;
+  attributes.offset_group = offset_groups;
+  dcn::TensorInfo infos[dcn::kInputCount];
+  for (int i = 0; i < dcn::kInputCount; ++i) {
+    infos[i] = describe(inputs[i]);
+    STD_TORCH_CHECK(!inputs[i] || inputs[i]->is_cpu(), "deform_conv2d: ", dcn::kInputNames[i],
+                    " is not on the CPU, expected the device of input (cpu)");
+  }
+  dcn::Problem problem;
+  const dcn::Status status = dcn::check(attributes, infos, &problem);
+  STD_TORCH_CHECK(status.ok(), "deform_conv2d: ", status.message);
+  return problem;
+}
+
+// Torch's intra-op pool. torch::stable::parallel_for hands out ranges; the core counts tasks.
+dcn::Executor torch_executor() {
+  dcn::Executor executor;
+  executor.threads = static_cast<int>(torch::stable::get_num_threads());
+  executor.parallel_for = [](void*, int64_t count, void (*f)(void*, int64_t), void* arg) {
+    torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) f(arg, i);
+    });
+  };
+  return executor;
+}
+
+OptionalTensor dense(const OptionalTensor& tensor) {
+  return tensor ? OptionalTensor(torch::stable::contiguous(*tensor)) : std::nullopt;
+}
+
+const void* data(const OptionalTensor& tensor) { return tensor ? tensor->const_data_ptr() : nullptr; }
+
+Tensor deform_conv2d(Tensor input, Tensor weight, Tensor offset, OptionalTensor bias, OptionalTensor mask,
+                     Ints stride, Ints padding, Ints dilation, int64_t groups, int64_t offset_groups) {
+  const dcn::Problem problem = checked_problem({input, weight, offset, bias, mask}, stride, padding,
+                                               dilation, groups, offset_groups);
+  const OptionalTensor x = dense(input), w = dense(weight), o = dense(offset), b = dense(bias),
+                       m = dense(mask);
+  Tensor output = torch::stable::new_empty(
+      input, {problem.batch, problem.out_channels, problem.out_h, problem.out_w});
+
+  const dcn::Executor executor = torch_executor();
+  const Tensor packed = torch::stable::empty(
+      {static_cast<int64_t>(dcn::cpu::packed_weight_bytes(problem))}, ScalarType::Byte);
+  dcn::cpu::pack_weight(problem, data(w), packed.mutable_data_ptr(), executor);
+  dcn::ForwardArgs args;
+  args.input = data(x);
+  args.packed_weight = packed.const_data_ptr();
+  args.offset = data(o);
+  args.bias = data(b);
+  args.mask = data(m);
+  args.output = output.mutable_data_ptr();
+  dcn::cpu::forward(problem, args, executor);
+  return output;
+}
+
+// Gradients of (input, weight, offset, bias, mask). One that `wanted` does not ask for is empty.
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> deform_conv2d_backward(
+    Tensor grad_output, Tensor input, Tensor weight, Tensor offset, OptionalTensor bias,
+    OptionalTensor mask, Ints stride, Ints padding, Ints dilation, int64_t groups, int64_t offset_groups,
+    std::vector<bool> wanted) {
+  const OptionalTensor inputs[dcn::kInputCount] = {input, weight, offset, bias, mask};
+  const dcn::Problem problem =
+      checked_problem(inputs, stride, padding, dilation, groups, offset_groups);
+  const bool empty = problem.batch == 0 || problem.out_channels == 0;
+  const OptionalTensor g = dense(grad_output), x = dense(input), w = dense(weight), o = dense(offset),
+                       m = dense(mask);
+  std::vector<Tensor> gradients;
+  void* pointers[dcn::kInputCount];
+  for (int i = 0; i < dcn::kInputCount; ++i) {
+    const bool want = wanted[i] && inputs[i];
+    const dcn::TensorInfo info = describe(inputs[i]);
+    const Tensor& like = inputs[i] ? *inputs[i] : input;
+    const Ints shape = want ? info.shape : Ints{0};
+    gradients.push_back(want && empty ? torch::stable::new_zeros(like, shape)
+                                      : torch::stable::new_empty(like, shape));
+    pointers[i] = want ? gradients.back().mutable_data_ptr() : nullptr;
+  }
+  if (!empty) {
+    dcn::BackwardArgs args;
+    args.grad_output = data(g);
+    args.input = data(x);
+    args.weight = data(w);
+    args.offset = data(o);
+    args.mask = data(m);
+    args.grad_input = pointers[dcn::kInput];
+    args.grad_weight = pointers[dcn::kWeight];
+    args.grad_offset = pointers[dcn::kOffset];
+    args.grad_bias = pointers[dcn::kBias];
+    args.grad_mask = pointers[dcn::kMask];
+    dcn::cpu::backward(problem, args, torch_executor());
+  }
+  return {gradients[0], gradients[1], gradients[2], gradients[3], gradients[4]};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY(dcn_deploy, library) {
+  library.def(
+      "deform_conv2d(Tensor input, Tensor weight, Tensor offset, Tensor? bias=None, "
+      "Tensor? mask=None, int[2] stride=[1, 1], int[4] padding=[0, 0, 0, 0], "
+      "int[2] dilation=[1, 1], int groups=1, int offset_groups=1) -> Tensor");
+  library.def(
+      "deform_conv2d_backward(Tensor grad_output, Tensor input, Tensor weight, Tensor offset, "
+      "Tensor? bias, Tensor? mask, int[2] stride, int[4] padding, int[2] dilation, int groups, "
+      "int offset_groups, bool[5] wanted) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(dcn_deploy, CPU, library) {
+  library.impl("deform_conv2d", TORCH_BOX(&deform_conv2d));
+  library.impl("deform_conv2d_backward", TORCH_BOX(&deform_conv2d_backward));
+}
