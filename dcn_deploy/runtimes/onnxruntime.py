@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # plugins/onnxruntime/register.cpp reads it.
 _OVERRIDE_KEY = "dcn_deploy.override"
+_WEIGHTS_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
 # onnxruntime >= 1.20: where the external data of a model that is given as bytes lies.
 _WEIGHTS_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -38,8 +39,8 @@ def ort_session(
     model: str | os.PathLike[str] | bytes,
     *,
     override: bool = False,
-    weights_folder: str | os.PathLike[str] | None = None,
     providers: Sequence[str] | None = None,
+    weights_folder: str | os.PathLike[str] | None = None,
     **session_options: Any,
 ) -> InferenceSession:
     """An onnxruntime session that runs deformable convolutions in this project's kernels.
@@ -49,8 +50,8 @@ def ort_session(
         override: replace onnxruntime's own kernel for the standard ``DeformConv`` too, so that a
             model that was not exported by dcn_deploy runs in ours, also before onnxruntime 1.25,
             which has none.
-        weights_folder: for a model given as bytes, the folder of its external data.
         providers: execution providers, best first; default: the CPU.
+        weights_folder: where the external data of a model given as bytes is.
         session_options: attributes of ``onnxruntime.SessionOptions`` by name, for instance
             ``intra_op_num_threads=2`` or ``enable_profiling=True``.
 
@@ -58,49 +59,23 @@ def ort_session(
         ImportError: onnxruntime is not installed, or dcn_deploy was built without this library.
         TypeError: ``SessionOptions`` has no attribute of a given name.
     """
-    options = _options(weights_folder, session_options)
+    options = _options(session_options)
+    # The library reads the session's configuration when it is registered.
     if override:
         options.add_session_config_entry(_OVERRIDE_KEY, "1")
     options.register_custom_ops_library(str(onnxruntime_library()))
-    return _session(model, options, providers)
+    return _session(model, options, providers, weights_folder)
 
 
 def stock_session(
     model: str | os.PathLike[str] | bytes,
     *,
-    weights_folder: str | os.PathLike[str] | None = None,
     providers: Sequence[str] | None = None,
+    weights_folder: str | os.PathLike[str] | None = None,
     **session_options: Any,
 ) -> InferenceSession:
-    """A session of onnxruntime as it is installed; arguments as of ``ort_session``."""
-    return _session(model, _options(weights_folder, session_options), providers)
-
-
-def _options(
-    weights_folder: str | os.PathLike[str] | None, attributes: Mapping[str, Any]
-) -> SessionOptions:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ImportError(
-            "onnxruntime is not installed; run: pip install onnxruntime", name=error.name
-        ) from error
-    options = onnxruntime.SessionOptions()
-    _set_attributes(options, attributes)
-    if weights_folder is not None:
-        options.add_session_config_entry(_WEIGHTS_FOLDER_KEY, os.fspath(weights_folder))
-    return options
-
-
-def _session(
-    model: str | os.PathLike[str] | bytes,
-    options: SessionOptions,
-    providers: Sequence[str] | None,
-) -> InferenceSession:
-    from onnxruntime import InferenceSession
-
-    source = model if isinstance(model, bytes) else os.fspath(model)
-    return InferenceSession(source, options, providers=list(providers or ["CPUExecutionProvider"]))
+    """The same without this project's library: onnxruntime as it is installed."""
+    return _session(model, _options(session_options), providers, weights_folder)
 
 
 def run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -121,7 +96,14 @@ def run(session: InferenceSession, inputs: Mapping[str, NDArray[Any]]) -> dict[s
     return {name: _to_array(value) for name, value in zip(names, outputs, strict=True)}
 
 
-def _set_attributes(options: SessionOptions, attributes: Mapping[str, Any]) -> None:
+def _options(attributes: Mapping[str, Any]) -> SessionOptions:
+    try:
+        from onnxruntime import SessionOptions
+    except ImportError as error:
+        raise ImportError(
+            "onnxruntime is not installed; run: pip install onnxruntime", name=error.name
+        ) from error
+    options = SessionOptions()
     settable = [
         name
         for name in dir(options)
@@ -134,6 +116,21 @@ def _set_attributes(options: SessionOptions, attributes: Mapping[str, Any]) -> N
                 f"{', '.join(settable)}"
             )
         setattr(options, name, value)
+    return options
+
+
+def _session(
+    model: str | os.PathLike[str] | bytes,
+    options: SessionOptions,
+    providers: Sequence[str] | None,
+    weights_folder: str | os.PathLike[str] | None,
+) -> InferenceSession:
+    from onnxruntime import InferenceSession
+
+    if weights_folder is not None:
+        options.add_session_config_entry(_WEIGHTS_FOLDER_KEY, os.fspath(weights_folder))
+    source = model if isinstance(model, bytes) else os.fspath(model)
+    return InferenceSession(source, options, providers=list(providers or ["CPUExecutionProvider"]))
 
 
 def _to_ort_value(array: NDArray[Any]) -> OrtValue:
