@@ -5,9 +5,9 @@
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/util/Exception.h>
 
 #include <optional>
+#include <stdexcept>
 #include <tuple>
 #include <vector>
 
@@ -36,6 +36,11 @@ dcn::TensorInfo describe(const OptionalTensor& tensor) {
   return {true, dtype_of(*tensor), true, Ints(sizes.begin(), sizes.end())};
 }
 
+// Not STD_TORCH_CHECK, which would put a line of this file before the message.
+[[noreturn]] void refuse(const std::string& message) {
+  throw std::runtime_error("deform_conv2d: " + message);
+}
+
 dcn::Problem checked_problem(const OptionalTensor (&inputs)[dcn::kInputCount], const Ints& stride,
                              const Ints& padding, const Ints& dilation, int64_t groups,
                              int64_t offset_groups) {
@@ -48,12 +53,12 @@ dcn::Problem checked_problem(const OptionalTensor (&inputs)[dcn::kInputCount], c
   dcn::TensorInfo infos[dcn::kInputCount];
   for (int i = 0; i < dcn::kInputCount; ++i) {
     infos[i] = describe(inputs[i]);
-    STD_TORCH_CHECK(!inputs[i] || inputs[i]->is_cpu(), "deform_conv2d: ", dcn::kInputNames[i],
-                    " is not on the CPU, expected the device of input (cpu)");
+    if (inputs[i] && !inputs[i]->is_cpu())
+      refuse(std::string(dcn::kInputNames[i]) + " is not on the CPU, where the other tensors are");
   }
   dcn::Problem problem;
   const dcn::Status status = dcn::check(attributes, infos, &problem);
-  STD_TORCH_CHECK(status.ok(), "deform_conv2d: ", status.message);
+  if (!status.ok()) refuse(status.message);
   return problem;
 }
 
