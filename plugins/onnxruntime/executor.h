@@ -5,7 +5,7 @@
 
 namespace dcn::ort {
 
-// The pool of the session that a kernel is called from. Make one for each call.
+// The pool of the session that a kernel is called from, for as long as the call lasts.
 class SessionThreads {
  public:
   SessionThreads(const OrtApi& api, const OrtKernelContext* context) : api_(api), context_(context) {}
@@ -17,8 +17,5 @@ class SessionThreads {
   const OrtApi& api_;
   const OrtKernelContext* context_;
 };
-
-// For work at session creation, where the host lends no threads.
-Executor calling_thread();
 
 }  // namespace dcn::ort

@@ -77,7 +77,8 @@ Kernel::Kernel(const OrtApi& api, const OrtKernelInfo* info) : api_(api) {
     require(api, api.KernelInfoGetConstantInput_tensor(info, kWeight, &is_constant, &weight));
     if (is_constant) inputs[kWeight] = tensor_info(api, weight);
     const Problem problem = checked(attributes_, inputs);
-    if (is_constant) packed_weight_ = pack(problem, data_of(api, weight), calling_thread());
+    // The host lends no threads yet.
+    if (is_constant) packed_weight_ = pack(problem, data_of(api, weight), Executor{});
   } catch (const Error& e) {
     // At run the host says which node failed; at session creation nobody would.
     throw Error(e.code, "deformable convolution '" + node_name(api, info) + "': " + e.what());
