@@ -101,7 +101,11 @@ def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -
             specs.append(None)
             continue
         shape = shapes[name]
-        sizes = shape and [dim if isinstance(dim, int) else UNKNOWN_DIM for dim in shape]
+        sizes = (
+            None
+            if shape is None
+            else [dim if isinstance(dim, int) else UNKNOWN_DIM for dim in shape]
+        )
         specs.append(TensorSpec(str(dtype_of(entry.inputs[name])), sizes))
     try:
         check(entry.attributes, specs)

@@ -1,0 +1,208 @@
+"""Does the exported file compute what the model computes?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .. import availability
+from ..inspection import ModelReport, inspect_model
+from ..model_inputs import InputError, check_inputs, dtype_name, expected_text
+from ..tolerances import MODEL_TOLERANCE
+from .cases import Case, make_cases
+from .difference import difference
+from .eager import EagerSide, tensors_in
+from .nodes import check_node
+from .observation import NotRunnableError, Observation, Side
+from .onnx_side import OnnxSide, our_side, stock_side
+from .report import CaseReport, OutputCheck, SideReport, VerificationReport
+
+Model = Callable[..., Any] | str | os.PathLike[str]
+
+_SIDES: tuple[tuple[str, Callable[[Path], OnnxSide]], ...] = (
+    (availability.OURS, our_side),
+    (availability.STOCK, stock_side),
+)
+
+
+def verify(
+    onnx_path: str | os.PathLike[str],
+    model: Model,
+    args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    runs: int = 3,
+    seed: int = 0,
+    tolerance: float | None = None,
+    sizes: Sequence[Mapping[str, int]] | None = None,
+    progress: Callable[[str], None] = lambda message: None,
+) -> VerificationReport:
+    """Compare an ONNX file with the model it was exported from.
+
+    The file runs in onnxruntime with this project's library, and in onnxruntime alone where that
+    has the operator. Compared are every output with the baseline's, and every deformable node with
+    the float64 reference on its own inputs and with the baseline's node in the same place.
+
+    Args:
+        onnx_path: the file.
+        model: the baseline: a module or function, run in evaluation mode; or another ONNX file.
+        args: what ``model`` is called with: a tuple of which the tensors are the file's inputs in
+            order, or one tensor. They are the first inputs compared.
+        kwargs: what it is called with by name; the file's inputs after those of ``args``.
+        runs: how many sets of inputs of the given sizes; from the second on, random ones.
+        seed: of the random inputs.
+        tolerance: greatest ||a - b|| / ||b|| of an output; default: MODEL_TOLERANCE of the least
+            precise dtype that takes part.
+        sizes: other sizes to run with, by the names of the file's dynamic dimensions; default: a
+            few, where it has any. Sizes that the baseline cannot take are noted and passed over.
+        progress: called with a line of text as each run starts.
+
+    Raises:
+        ModelFileError: the file is not an ONNX model.
+        InputError: ``args`` do not fit the file, or the baseline cannot run on them.
+    """
+    file = inspect_model(onnx_path)
+    call = (args if isinstance(args, tuple) else (args,), dict(kwargs or {}))
+    baseline = _baseline(model, *call)
+    tensors = tensors_in(call)
+    if len(tensors) != len(file.inputs):
+        raise InputError(
+            f"args and kwargs hold {len(tensors)} tensors, {file.path} takes {len(file.inputs)}: "
+            f"{expected_text(file.inputs)}"
+        )
+    check_inputs({spec.name: t for spec, t in zip(file.inputs, tensors, strict=True)}, file.inputs)
+
+    notes: list[str] = []
+    cases = make_cases(tensors, file.inputs, runs=runs, seed=seed, sizes=sizes)
+    observed = _observe(baseline, cases, notes, progress)
+    if tolerance is None:
+        tolerance = max(MODEL_TOLERANCE[name] for name in _dtypes(file, observed))
+    sides = []
+    for name, make in _SIDES:
+        progress(f"{name}: loading")
+        try:
+            side = make(Path(onnx_path))
+        except NotRunnableError as error:
+            sides.append(SideReport(name, not_run=str(error)))
+        except Exception as error:  # whatever onnxruntime raises, it is a finding about the file
+            failed = CaseReport("loading", (), error=_error_text(error, file))
+            sides.append(SideReport(name, (failed,)))
+        else:
+            reports = [
+                _compare(side, case, expected, tolerance, file, progress)
+                for case, expected in observed
+            ]
+            sides.append(SideReport(name, tuple(reports)))
+    names = tuple(node.name for node in file.nodes if node.form != "foreign" and not node.scope)
+    notes += [
+        f"node {node.name} is inside {node.scope}: it is compared through the outputs only"
+        for node in file.nodes
+        if node.scope
+    ]
+    if not file.nodes:
+        notes.append(f"{file.path} has no deformable node: only its outputs are compared")
+    return VerificationReport(file.path, baseline.name, tuple(sides), names, tuple(notes))
+
+
+def _baseline(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Side:
+    if not isinstance(model, (str, os.PathLike)):
+        return EagerSide(model, args, kwargs)
+    try:
+        side = our_side(Path(model))
+    except NotRunnableError:
+        side = stock_side(Path(model))
+    side.name = os.fspath(model)
+    return side
+
+
+def _observe(
+    baseline: Side, cases: Iterable[Case], notes: list[str], progress: Callable[[str], None]
+) -> list[tuple[Case, Observation]]:
+    """The baseline on every case; sizes that it cannot take are noted and left out."""
+    observed = []
+    for case in cases:
+        progress(f"{baseline.name}: {case.name}")
+        try:
+            observed.append((case, baseline.run(case.tensors)))
+        except Exception as error:  # the user's model: any error
+            reason = f"{type(error).__name__}: {_first_line(error)}"
+            if not case.resized:
+                raise InputError(
+                    f"{baseline.name} cannot run on the inputs {case.name!r}: {reason}"
+                ) from error
+            notes.append(f"sizes {case.name}: passed over, {baseline.name} says {reason}")
+    return observed
+
+
+def _dtypes(file: ModelReport, observed: list[tuple[Case, Observation]]) -> set[str]:
+    """Every floating-point dtype that takes part: the least precise one sets the tolerance."""
+    names = {str(tensor.dtype) for tensor in (*file.inputs, *file.outputs)}
+    names |= {str(node.dtype) for node in file.nodes}
+    for case, expected in observed:
+        names |= {dtype_name(tensor) for tensor in (*case.tensors, *expected.outputs)}
+    return {name for name in names if name in MODEL_TOLERANCE} or {"float32"}
+
+
+def _compare(
+    side: OnnxSide,
+    case: Case,
+    expected: Observation,
+    tolerance: float,
+    file: ModelReport,
+    progress: Callable[[str], None],
+) -> CaseReport:
+    progress(f"{side.name}: {case.name}")
+    shapes = tuple(tuple(tensor.shape) for tensor in case.tensors)
+    try:
+        seen = side.run(case.tensors)
+    except Exception as error:  # whatever onnxruntime raises, it is a finding about the file
+        return CaseReport(case.name, shapes, error=_error_text(error, file))
+    if len(seen.outputs) != len(expected.outputs):
+        error_text = f"{len(seen.outputs)} outputs, the baseline has {len(expected.outputs)}"
+        return CaseReport(case.name, shapes, error=error_text)
+    paired = len(seen.nodes) == len(expected.nodes)
+    return CaseReport(
+        case.name,
+        shapes,
+        outputs=tuple(
+            _check_output(name, actual, wanted, tolerance)
+            for name, actual, wanted in zip(
+                side.output_names, seen.outputs, expected.outputs, strict=True
+            )
+        ),
+        nodes=tuple(
+            check_node(
+                node,
+                expected.nodes[index] if paired else None,
+                own_kernel=side.name == availability.OURS,
+            )
+            for index, node in enumerate(seen.nodes)
+        ),
+    )
+
+
+def _check_output(name: str, actual: Tensor, expected: Tensor, tolerance: float) -> OutputCheck:
+    shape = tuple(actual.shape)
+    problem = ""
+    if actual.shape != expected.shape:
+        problem = f"shape {list(shape)}, the baseline's is {list(expected.shape)}"
+    elif actual.is_floating_point() != expected.is_floating_point():
+        problem = f"dtype {dtype_name(actual)}, the baseline's is {dtype_name(expected)}"
+    apart = None if problem else difference(actual, expected, tolerance)
+    return OutputCheck(name, dtype_name(actual), shape, apart, problem)
+
+
+def _error_text(error: Exception, file: ModelReport) -> str:
+    """The error, and the deformable node that it speaks of."""
+    text = _first_line(error)
+    named = next((node.name for node in file.nodes if node.name in str(error)), None)
+    return f"node {named!r}: {text}" if named else text
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,95 @@
+"""A verification report for people."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from .difference import Difference
+
+if TYPE_CHECKING:
+    from .report import CaseReport, NodeCheck, SideReport, VerificationReport
+
+_STYLES = {"passed": "green", "failed": "bold red", "not run": "yellow"}
+_TEXT_WIDTH = 100
+
+
+def _worst(differences: Iterable[Difference | None]) -> str:
+    """The one nearest to its tolerance, or furthest beyond it."""
+    found = [one for one in differences if one is not None]
+    if not found:
+        return "-"
+    worst = max(found, key=lambda one: one.error / one.tolerance if one.tolerance else one.error)
+    return f"{worst.error:.1e} of {worst.tolerance:.0e}"
+
+
+def _sides(report: VerificationReport) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("runs in", "result", "inputs", "outputs, error", "nodes, error"):
+        table.add_column(title, overflow="fold")
+    for side in report.sides:
+        status = Text(side.status, _STYLES[side.status])
+        if side.not_run:
+            table.add_row(side.name, status, "", "", "")
+            continue
+        outputs = [check.difference for case in side.cases for check in case.outputs]
+        nodes = [check.to_float64 for case in side.cases for check in case.nodes]
+        agreeing = f"{sum(case.ok for case in side.cases)} of {len(side.cases)}"
+        table.add_row(side.name, status, agreeing, _worst(outputs), _worst(nodes))
+    return table
+
+
+def _node_row(node: NodeCheck) -> tuple[str | Text, ...]:
+    low, high = node.offset_range
+    beside = "-" if node.to_baseline is None else f"{node.to_baseline.error:.1e}"
+    return (
+        Text("agrees", "green") if node.ok else Text("differs", "bold red"),
+        node.name,
+        "x".join(map(str, node.shapes["output"])),
+        f"{low:.3g} .. {high:.3g}",
+        f"{node.to_float64.error:.1e}",
+        beside,
+    )
+
+
+def _nodes(side: SideReport, case: CaseReport) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"{side.name}, inputs {case.name!r}",
+        title_justify="left",
+    )
+    for title in ("", "node", "output", "offsets, px", "to float64", "to baseline"):
+        table.add_column(title, overflow="fold")
+    for node in case.nodes:
+        table.add_row(*_node_row(node))
+    return table
+
+
+def render(report: VerificationReport) -> RenderableType:
+    """A table of the runtimes, the nodes of the first case that failed, the notes, the verdict."""
+    parts: list[RenderableType] = [
+        Text.assemble((report.path, "bold"), " beside ", (report.baseline, "bold")),
+        _sides(report),
+    ]
+    for side in report.sides:
+        case = side.first_failure
+        if case is not None and case.nodes:
+            parts.append(_nodes(side, case))
+    parts += [Text(f"{side.name}: {side.not_run}") for side in report.sides if side.not_run]
+    parts += [Text(f"note: {note}", "dim") for note in report.notes]
+    parts.append(Text(report.summary, "green" if report.passed else "red"))
+    return Group(*parts)
+
+
+def as_text(report: VerificationReport) -> str:
+    """The same without colours."""
+    console = Console(file=io.StringIO(), width=_TEXT_WIDTH, record=True)
+    console.print(render(report))
+    return console.export_text(styles=False).rstrip()

@@ -1,0 +1,209 @@
+"""The outcome of a verification, as data: what was compared, how far apart, where it went wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from rich.console import RenderableType
+
+from .difference import Difference
+from .rendering import as_text, render
+
+Status = Literal["passed", "failed", "not run"]
+
+
+class VerificationError(RuntimeError):
+    """The model does not compute what it should; ``report`` has everything."""
+
+    def __init__(self, report: VerificationReport) -> None:
+        super().__init__(report.summary)
+        self.report = report
+
+
+@dataclass(frozen=True)
+class OutputCheck:
+    """One graph output beside the baseline's."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    difference: Difference | None
+    problem: str = ""
+    """Why there is no difference to give: other shape, other dtype."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it agrees."""
+        return self.difference is not None and self.difference.ok
+
+
+@dataclass(frozen=True)
+class NodeCheck:
+    """One deformable convolution."""
+
+    name: str
+    shapes: Mapping[str, tuple[int, ...]]
+    """Of its inputs and its "output"."""
+    offset_range: tuple[float, float]
+    """Least and greatest offset, in pixels; NaN where an offset is NaN."""
+    to_float64: Difference
+    """From the float64 reference on the node's own inputs."""
+    to_baseline: Difference | None
+    """From the baseline's node in the same place, where there is one of these shapes."""
+    baseline_to_float64: Difference | None
+    """The baseline's node from the float64 reference on its own inputs."""
+    cause: str
+    """Where it disagrees: what about it, and which side is wrong. Empty where it agrees."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it agrees with both."""
+        return not self.cause
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """One side on one set of inputs."""
+
+    name: str
+    input_shapes: tuple[tuple[int, ...], ...]
+    outputs: tuple[OutputCheck, ...] = ()
+    nodes: tuple[NodeCheck, ...] = ()
+    error: str = ""
+    """What stopped the run."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ran and every output, and every node beside float64, is within tolerance.
+
+        A node that differs from the baseline's while every output agrees is no failure: exporters
+        may reorder nodes.
+        """
+        return (
+            not self.error
+            and all(check.ok for check in self.outputs)
+            and all(check.to_float64.ok for check in self.nodes)
+        )
+
+    @property
+    def first_difference(self) -> NodeCheck | None:
+        """The first node, in execution order, that disagrees."""
+        return next((check for check in self.nodes if not check.ok), None)
+
+
+@dataclass(frozen=True)
+class SideReport:
+    """One way to run the file, beside the baseline."""
+
+    name: str
+    cases: tuple[CaseReport, ...] = ()
+    not_run: str = ""
+    """Why it cannot run here, for a reason that says nothing about the model."""
+
+    @property
+    def status(self) -> Status:
+        """ "not run" is never "passed"."""
+        if self.not_run:
+            return "not run"
+        return "passed" if self.cases and all(case.ok for case in self.cases) else "failed"
+
+    @property
+    def first_failure(self) -> CaseReport | None:
+        """The first case that failed."""
+        return next((case for case in self.cases if not case.ok), None)
+
+
+@dataclass(frozen=True)
+class VerificationReport:
+    """The outcome."""
+
+    path: str
+    baseline: str
+    """What the file was compared with."""
+    sides: tuple[SideReport, ...]
+    node_names: tuple[str, ...]
+    """The deformable convolutions that were looked at one by one."""
+    notes: tuple[str, ...]
+    """What was left out, and why."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether at least one side was compared, and none of those failed."""
+        statuses = [side.status for side in self.sides]
+        return "passed" in statuses and "failed" not in statuses
+
+    @property
+    def summary(self) -> str:
+        """One paragraph: the verdict, and on a failure what failed first and where to look."""
+        if self.passed:
+            cases = max(len(side.cases) for side in self.sides)
+            return (
+                f"{self.path} agrees with {self.baseline} on {cases} sets of inputs, "
+                f"{len(self.node_names)} deformable nodes each"
+            )
+        failed = [side for side in self.sides if side.status == "failed"]
+        if not failed:
+            reasons = "; ".join(f"{side.name}: {side.not_run}" for side in self.sides)
+            return f"{self.path}: nothing could be compared ({reasons})"
+        return "\n".join(f"{self.path}: {line}" for side in failed for line in _failure(side))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON: infinities and NaN become text."""
+        sides = [asdict(side) | {"status": side.status} for side in self.sides]
+        for side, report in zip(sides, self.sides, strict=True):
+            for case, case_report in zip(side["cases"], report.cases, strict=True):
+                case["ok"] = case_report.ok
+        result = asdict(self) | {"passed": self.passed, "summary": self.summary, "sides": sides}
+        plain: dict[str, Any] = _plain(result)
+        return plain
+
+    def raise_if_failed(self) -> None:
+        """Raise ``VerificationError`` unless ``passed``."""
+        if not self.passed:
+            raise VerificationError(self)
+
+    def __rich__(self) -> RenderableType:
+        return render(self)
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+
+def _failure(side: SideReport) -> Iterator[str]:
+    """What went wrong first on one side: the case, the outputs, the node."""
+    case = side.first_failure
+    if case is None:
+        yield f"{side.name}: no inputs to run on"
+        return
+    where = f"{side.name}, inputs {case.name!r}"
+    if case.error:
+        yield f"{where}: {case.error}"
+    for output in case.outputs:
+        if output.ok:
+            continue
+        if output.difference is None:
+            yield f"{where}: output {output.name!r}: {output.problem}"
+        else:
+            yield f"{where}: output {output.name!r} differs: {output.difference}"
+    node = case.first_difference
+    if node is not None:
+        shapes = ", ".join(f"{name} {list(shape)}" for name, shape in node.shapes.items())
+        low, high = node.offset_range
+        yield (
+            f"{where}: the first node that differs is {node.name!r}: {node.cause} "
+            f"({shapes}; offsets {low:.3g} .. {high:.3g} px)"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity and no NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
