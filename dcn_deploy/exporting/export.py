@@ -1,0 +1,174 @@
+"""``dcn_deploy.export``: capture, bring into form, check, verify, publish."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import onnx
+import onnx_ir as ir
+import torch
+from onnxscript.version_converter import convert_version
+
+from ..inspection import inspect_model
+from . import dynamo, files, torchscript
+from .forms import FORMS, Form, require_opset, to_form
+from .metadata import sign
+from .node import ExportError
+from .report import ExportReport
+from .request import DynamicShapes, Request
+
+Exporter = Literal["dynamo", "torchscript"]
+
+DEFAULT_OPSET = 20
+"""The newest that both exporters write, and that onnxruntime 1.17 reads."""
+BFLOAT16_OPSET = 22
+"""The first whose convolutions take bfloat16, the deformable one included."""
+
+
+def export(
+    model: torch.nn.Module,
+    args: tuple[Any, ...] | torch.Tensor,
+    path: str | os.PathLike[str],
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    form: Form = "portable",
+    exporter: Exporter = "dynamo",
+    opset_version: int | None = None,
+    dynamic_shapes: DynamicShapes | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    external_data: bool | None = None,
+    verify: bool = True,
+) -> ExportReport:
+    """Write a model with deformable convolutions to an ONNX file, and verify it.
+
+    Deformable convolutions may be dcn_deploy's or torchvision's. The model is exported in eval
+    mode, whichever mode it is in, and on the device that it is on. ``path`` holds the new model
+    only once everything below has succeeded; until then it is as it was.
+
+    Args:
+        model: the trained model, of dtype float32, float16, bfloat16 or float64
+        args: example inputs; a single tensor may stand alone
+        path: the file to write
+        kwargs: example inputs that forward takes by name
+        form: "portable" for nodes that run in our kernel where it is and in the runtime's own
+            DeformConv elsewhere; "custom" for nodes that only our kernel runs; "standard" for the
+            ONNX operator DeformConv
+        exporter: "dynamo" (torch.export) or "torchscript" (tracing)
+        opset_version: 19 or newer (the custom form: any the exporter writes). Default: 20, the
+            newest that both exporters write, and that the oldest supported onnxruntime reads; 22
+            for bfloat16, which DeformConv takes from there on
+        dynamic_shapes: for each input, by its position or by forward's name for it, the dimensions
+            that vary, {0: "N", 2: "H", 3: "W"}, by a name or a torch.export.Dim
+        input_names: the file's; default: forward's own
+        output_names: the file's
+        external_data: weights in a second file, ``path`` + ".data". Default: above 2 GB only
+        verify: compare the file's outputs with the model's own
+
+    Returns:
+        What was written; print it.
+
+    Raises:
+        ValueError: an argument is not one of those listed here.
+        ExportError: the model could not be exported, or the result is not valid ONNX.
+        VerificationError: the file computes something else than the model.
+    """
+    _require("form", form, FORMS)
+    _require("exporter", exporter, get_args(Exporter))
+    opset = DEFAULT_OPSET if opset_version is None else opset_version
+    require_opset(opset, form)
+    request = Request(
+        model,
+        args if isinstance(args, tuple) else (args,),
+        dict(kwargs or {}),
+        opset,
+        dynamic_shapes,
+        input_names,
+        output_names,
+    )
+    path = Path(path)
+    with files.staging(path) as folder:
+        captured = _capture(request, exporter, folder)
+        if opset < BFLOAT16_OPSET and _uses_bfloat16(captured):
+            if opset_version is not None:
+                raise ExportError(
+                    f"opset_version is {opset}, expected at least {BFLOAT16_OPSET} for a model in "
+                    "bfloat16: ONNX's convolutions take it from there on; raise opset_version"
+                )
+            convert_version(captured, BFLOAT16_OPSET)
+        sign(to_form(captured, form), form, exporter)
+        staged = folder / path.name
+        files.write(captured, staged, external_data)
+        _check(staged)
+        verification = _verify(staged, request) if verify else None
+        nodes = inspect_model(staged).nodes
+        files.publish(staged, path)
+    return ExportReport(path, form, exporter, captured.opset_imports[""], nodes, verification)
+
+
+def _require(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
+
+
+def _capture(request: Request, exporter: Exporter, folder: Path) -> ir.Model:
+    try:
+        with _eval_mode(request.model), _quiet():
+            if exporter == "dynamo":
+                return dynamo.capture(request)
+            return torchscript.capture(request, folder)
+    except Exception as error:
+        # The exporters raise whatever they meet; the cause stays attached.
+        other = next(name for name in get_args(Exporter) if name != exporter)
+        raise ExportError(
+            f"the {exporter} exporter could not export {type(request.model).__name__}: {error}\n"
+            f'Check that the model runs on the example inputs, or try exporter="{other}".'
+        ) from error
+
+
+def _uses_bfloat16(model: ir.Model) -> bool:
+    values = [*model.graph.inputs, *model.graph.initializers.values()]
+    values += [output for node in model.graph.all_nodes() for output in node.outputs]
+    return any(value.dtype == ir.DataType.BFLOAT16 for value in values)
+
+
+@contextmanager
+def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Every submodule in eval mode, and each back in its own mode afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's warnings of torchvision's other ops where there is no torchvision."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _check(path: Path) -> None:
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the exported model is not valid ONNX: {error}") from error
+
+
+def _verify(path: Path, request: Request) -> Any:
+    from ..verification import verify
+
+    return verify(path, request.model, request.args, kwargs=request.kwargs)

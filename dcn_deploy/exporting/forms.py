@@ -1,0 +1,167 @@
+"""The three forms of an exported model, and the way between any two of them.
+
+portable  our node, with a function of the same name in the model whose body is the standard
+          operator: a runtime with our kernel runs that, any other one runs the body
+custom    our node alone: only a runtime with our kernel loads it
+standard  the ONNX operator DeformConv
+
+The standard operator wants one dtype for all its inputs, our node also takes float32 offsets and
+masks beside float16 or bfloat16 data. There the body (and the standard form) computes in float32,
+between casts: nothing is rounded that our kernel would not round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import onnx
+import onnx_ir as ir
+
+from ..contract import contract
+from ..onnx_graph import STANDARD_OP, deformable_nodes, prepare
+from .node import ExportError, node_attributes, zero_bias
+
+Form = Literal["portable", "custom", "standard"]
+FORMS: tuple[Form, ...] = get_args(Form)
+COORDINATES = ("offset", "mask")
+"""The inputs that may be float32 beside half data."""
+
+STANDARD_SINCE = 19
+"""The opset that brought the standard operator."""
+
+
+def to_form(model: ir.Model, form: Form) -> ir.Model:
+    """Bring the model, in place, into a form, whichever it has now.
+
+    Raises:
+        ValueError: no such form.
+        ExportError: the model's opset does not have what the form needs.
+    """
+    if form not in FORMS:
+        raise ValueError(f"form is {form!r}, expected one of {', '.join(FORMS)}")
+    require_opset(model.opset_imports[""], form)
+    prepare(model)
+    _to_custom(model)
+    _FROM_CUSTOM[form](model)
+    return model
+
+
+def require_opset(opset: int, form: Form) -> None:
+    """Check that an opset has the standard operator, if the form makes use of it.
+
+    Raises:
+        ExportError: it has not.
+    """
+    if form != "custom" and opset < STANDARD_SINCE:
+        raise ExportError(
+            f'opset_version is {opset}, expected at least {STANDARD_SINCE} for form="{form}": '
+            f'{STANDARD_OP} exists from there on; raise opset_version, or use form="custom", '
+            "which needs our kernel to run"
+        )
+
+
+def _nodes(model: ir.Model) -> list[ir.Node]:
+    return [entry.node for entry in deformable_nodes(model) if entry.form != "foreign"]
+
+
+def _to_custom(model: ir.Model) -> None:
+    for name in [key for key in model.functions if key[0] == contract().domain]:
+        del model.functions[name]
+    for entry in deformable_nodes(model):
+        if entry.form == "foreign":
+            continue
+        node = entry.node
+        node.domain, node.op_type, node.version = contract().domain, contract().op, None
+        attributes = node_attributes(*entry.attributes.values())
+        node.attributes.clear()
+        node.attributes.update({a.name: a for a in ir.convenience.convert_attributes(attributes)})
+        _give_bias(model, node)
+    model.opset_imports[contract().domain] = contract().version
+
+
+def _give_bias(model: ir.Model, node: ir.Node) -> None:
+    position = contract().inputs.index("bias")
+    if len(node.inputs) > position and node.inputs[position] is not None:
+        return
+    weight = node.inputs[contract().inputs.index("weight")]
+    assert weight is not None
+    bias = zero_bias(weight)
+    name = f"dcn_deploy.zeros.{bias.shape[0]}.{bias.dtype.name}"
+    initializers = model.graph.initializers
+    if name not in initializers:
+        bias.name = name
+        initializers.add(ir.Value(name=name, const_value=bias))
+    node.resize_inputs(max(len(node.inputs), position + 1))
+    node.replace_input_with(position, initializers[name])
+
+
+def _is_mixed(node: ir.Node) -> bool:
+    """Whether offset and mask are of another dtype than the data."""
+    return len({value.dtype for value in node.inputs if value is not None}) > 1
+
+
+def _to_portable(model: ir.Model) -> None:
+    nodes = _nodes(model)
+    if nodes:
+        function = _function(model.opset_imports[""], any(_is_mixed(node) for node in nodes))
+        model.functions[function.identifier()] = function
+
+
+def _function(opset: int, mixed: bool) -> ir.Function:
+    """Our node in terms of the standard operator."""
+    standard = onnx.defs.get_schema(STANDARD_OP, opset)
+    inputs = [ir.Value(name=parameter.name) for parameter in standard.inputs]
+    types = {
+        name: ir.AttributeType.INTS if isinstance(default, list) else ir.AttributeType.INT
+        for name, default in contract().attributes.items()
+    }
+    references = [ir.RefAttr(name, name, kind) for name, kind in types.items()]
+    nodes, output = _standard(inputs, references, mixed)
+    return ir.Function(
+        contract().domain,
+        contract().op,
+        # onnx.checker wants the function on the model's own opset.
+        graph=ir.Graph(inputs, [output], nodes=nodes, opset_imports={"": opset}),
+        attributes=[ir.Attr(name, kind, None) for name, kind in types.items()],
+    )
+
+
+def _to_standard(model: ir.Model) -> None:
+    for node in _nodes(model):
+        attributes = [node.attributes[name] for name in contract().attributes]
+        nodes, output = _standard(node.inputs, attributes, _is_mixed(node))
+        graph = node.graph
+        assert isinstance(graph, ir.Graph)
+        ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, node.outputs, [output])
+    del model.opset_imports[contract().domain]
+
+
+def _standard(
+    inputs: Sequence[ir.Value | None], attributes: Sequence[ir.Attr], mixed: bool
+) -> tuple[list[ir.Node], ir.Value]:
+    """The standard operator, between casts where data and coordinates differ in dtype."""
+    names = contract().inputs
+    data, coordinate = inputs[names.index("input")], inputs[names.index("offset")]
+    nodes: list[ir.Node] = []
+
+    def add(
+        op: str, inputs: Sequence[ir.Value | None], attributes: Sequence[ir.Attr] = ()
+    ) -> ir.Value:
+        nodes.append(ir.Node("", op, inputs, attributes))
+        return nodes[-1].outputs[0]
+
+    if mixed:
+        inputs = [
+            value if name in COORDINATES or value is None else add("CastLike", [value, coordinate])
+            for name, value in zip(names, inputs, strict=False)
+        ]
+    output = add(STANDARD_OP, inputs, attributes)
+    return nodes, add("CastLike", [output, data]) if mixed else output
+
+
+_FROM_CUSTOM: dict[Form, Callable[[ir.Model], None]] = {
+    "portable": _to_portable,
+    "custom": lambda model: None,
+    "standard": _to_standard,
+}

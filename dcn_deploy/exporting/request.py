@@ -1,0 +1,63 @@
+"""What both exporters are asked for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+DynamicShapes = dict[str, Any] | tuple[Any, ...] | list[Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One model to capture, and how."""
+
+    model: torch.nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    opset_version: int
+    dynamic_shapes: DynamicShapes | None
+    """As torch.export takes it, for each input {dimension: name or torch.export.Dim}."""
+    input_names: Sequence[str] | None
+    output_names: Sequence[str] | None
+
+    def arguments(self) -> dict[str, Any]:
+        """The example inputs by forward's own names for them, in its order."""
+        bound = inspect.signature(self.model.forward).bind(*self.args, **self.kwargs)
+        return dict(bound.arguments)
+
+    def dynamic_axes(self) -> dict[str, dict[int, str]]:
+        """The dynamic shapes as the TorchScript exporter takes them, by the file's input names.
+
+        Raises:
+            ValueError: the shapes are not one {dimension: name} for each tensor.
+        """
+        if self.dynamic_shapes is None:
+            return {}
+        arguments = self.arguments()
+        if isinstance(self.dynamic_shapes, dict):
+            shapes = [self.dynamic_shapes.get(name) for name in arguments]
+        else:
+            shapes = [*self.dynamic_shapes] + [None] * len(arguments)
+        tensors = [
+            (name, shape)
+            for (name, value), shape in zip(arguments.items(), shapes, strict=False)
+            if isinstance(value, torch.Tensor)
+        ]
+        names = self.input_names or [name for name, _ in tensors]
+        return {
+            name: {dim: _dimension_name(size, f"{name}_{dim}") for dim, size in shape.items()}
+            for name, (_, shape) in zip(names, tensors, strict=False)
+            if shape
+        }
+
+
+def _dimension_name(size: Any, otherwise: str) -> str:
+    """The name in "N" or torch.export.Dim("N"); Dim.AUTO and Dim.DYNAMIC have none."""
+    if isinstance(size, str):
+        return size
+    return getattr(size, "__name__", None) or otherwise
