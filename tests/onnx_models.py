@@ -7,10 +7,10 @@ bring and not only for those that we write.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import onnx
+from node_problems import Arrays, Attributes
 from onnx import helper, numpy_helper
 
 from dcn_deploy.contract import contract
@@ -19,8 +19,6 @@ OPSET = 19
 # The newest that onnxruntime 1.17 reads.
 IR_VERSION = 9
 
-Arrays = Mapping[str, np.ndarray | None]
-
 
 def _element_type(array: np.ndarray) -> int:
     return helper.np_dtype_to_tensor_dtype(array.dtype)
@@ -28,17 +26,16 @@ def _element_type(array: np.ndarray) -> int:
 
 def _standard_body(opset: int) -> onnx.FunctionProto:
     """The function that a runtime without our kernels falls back to."""
-    names = [name.upper()[:1] if name != "mask" else name for name in contract().inputs]
-    node = helper.make_node("DeformConv", names, ["Y"])
+    node = helper.make_node("DeformConv", contract().inputs, ["output"])
     for name, default in contract().attributes.items():
-        attribute = node.attribute.add()
-        attribute.name = attribute.ref_attr_name = name
-        attribute.type = helper.make_attribute(name, default).type if default else 7
+        is_list = isinstance(default, list)
+        kind = onnx.AttributeProto.INTS if is_list else onnx.AttributeProto.INT
+        node.attribute.add(name=name, ref_attr_name=name, type=kind)
     return helper.make_function(
         contract().domain,
         contract().op,
-        names,
-        ["Y"],
+        contract().inputs,
+        ["output"],
         [node],
         [helper.make_opsetid("", opset)],
         list(contract().attributes),
@@ -47,13 +44,12 @@ def _standard_body(opset: int) -> onnx.FunctionProto:
 
 def model(
     arrays: Arrays,
-    attributes: Mapping[str, Any],
+    attributes: Attributes,
     *,
     form: str = "custom",
     constants: Sequence[str] = ("weight", "bias"),
     shapes: Mapping[str, Sequence[int | str | None] | None] | None = None,
     opset: int = OPSET,
-    node_attributes: Mapping[str, Any] | None = None,
 ) -> onnx.ModelProto:
     """A model that is one deformable convolution.
 
@@ -65,7 +61,6 @@ def model(
         shapes: declared shapes of graph inputs where they are not those of the arrays: names for
             dynamic dimensions, None for unknown ones, None for an unknown rank.
         opset: version of the standard operators.
-        node_attributes: raw attributes that the node carries besides.
     """
     present = {name: arrays[name] for name in contract().inputs if arrays.get(name) is not None}
     names = [name if name in present else "" for name in contract().inputs]
@@ -79,7 +74,6 @@ def model(
         name="deform",
         domain="" if standard else contract().domain,
         **attributes,
-        **(node_attributes or {}),
     )
     graph = helper.make_graph(
         [node],

@@ -17,20 +17,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from node_problems import ASYMMETRIC, float64_output, random_arrays
 from onnx_models import feeds, model
 
-from dcn_deploy.reference import deform_conv2d
 from dcn_deploy.runtimes.onnxruntime import onnxruntime_library
 from dcn_deploy.tolerances import TOLERANCE
 
@@ -40,14 +38,6 @@ VERSIONS = ("1.17.3", "1.20.1", "1.23.2", "1.25.1", "1.27.0", "newest")
 FIRST_WITH_STANDARD_OP = (1, 25)
 WORKER = Path(__file__).with_name("onnxruntime_worker.py")
 
-ATTRIBUTES: dict[str, Any] = {
-    "kernel_shape": [3, 2],
-    "strides": [2, 1],
-    "pads": [1, 0, 2, 1],
-    "dilations": [2, 1],
-    "group": 2,
-    "offset_group": 3,
-}
 CONSTANTS = ("weight", "bias")
 
 
@@ -68,52 +58,6 @@ class Case:
     """What the error must say, where there must be one."""
     fallback: bool = False
     """Runs without the library: only where onnxruntime has a kernel of its own."""
-
-
-def tensors(
-    dtype: Any = np.float32,
-    coordinate_dtype: Any = None,
-    *,
-    batch: int = 2,
-    height: int = 9,
-    width: int = 7,
-    bias: bool = True,
-    mask: bool = True,
-) -> dict[str, np.ndarray | None]:
-    """Random inputs of the node with ATTRIBUTES."""
-    random = np.random.default_rng(7)
-    coordinate_dtype = coordinate_dtype or dtype
-    out_height, out_width = (height + 3 - 4 - 1) // 2 + 1, width + 1 - 1
-    groups = ATTRIBUTES["offset_group"] * 6
-    # The weight comes first: it is the same for every batch and size.
-    return {
-        "weight": random.standard_normal((10, 6, 3, 2)).astype(dtype),
-        "bias": random.standard_normal(10).astype(dtype) if bias else None,
-        "input": random.standard_normal((batch, 12, height, width)).astype(dtype),
-        "offset": 2
-        * random.standard_normal((batch, 2 * groups, out_height, out_width)).astype(
-            coordinate_dtype
-        ),
-        "mask": random.random((batch, groups, out_height, out_width)).astype(coordinate_dtype)
-        if mask
-        else None,
-    }
-
-
-def reference(arrays: Mapping[str, np.ndarray | None]) -> np.ndarray:
-    """The output in float64."""
-    values = {
-        name: None if array is None else torch.from_numpy(array.astype(np.float64))
-        for name, array in arrays.items()
-    }
-    return deform_conv2d(
-        **values,
-        stride=ATTRIBUTES["strides"],
-        padding=ATTRIBUTES["pads"],
-        dilation=ATTRIBUTES["dilations"],
-        groups=ATTRIBUTES["group"],
-        offset_groups=ATTRIBUTES["offset_group"],
-    ).numpy()
 
 
 def with_float_boundary(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -148,71 +92,71 @@ def dynamic_shapes() -> dict[str, Sequence[str | int]]:
 
 def cases() -> dict[str, Case]:
     """Every promise of the library to an onnxruntime."""
-    plain = tensors()
+    plain = random_arrays()
     result = {
-        name: Case(model(tensors(dtype), ATTRIBUTES), [tensors(dtype)], dtype=name)
+        name: Case(model(random_arrays(dtype), ASYMMETRIC), [random_arrays(dtype)], dtype=name)
         for name, dtype in (
             ("float32", np.float32),
             ("float16", np.float16),
             ("float64", np.float64),
         )
     }
-    bfloat16 = tensors(ml_dtypes.bfloat16)
+    bfloat16 = random_arrays(ml_dtypes.bfloat16)
     result["bfloat16"] = Case(
-        with_float_boundary(model(bfloat16, ATTRIBUTES)), [bfloat16], dtype="bfloat16"
+        with_float_boundary(model(bfloat16, ASYMMETRIC)), [bfloat16], dtype="bfloat16"
     )
-    mixed = tensors(np.float16, np.float32)
-    result["float16 with float32 offset"] = Case(model(mixed, ATTRIBUTES), [mixed], dtype="float16")
+    mixed = random_arrays(np.float16, np.float32)
+    result["float16 with float32 offset"] = Case(model(mixed, ASYMMETRIC), [mixed], dtype="float16")
     for name, present in {
         "mask without bias": {"bias": False},
         "bias without mask": {"mask": False},
         "neither bias nor mask": {"bias": False, "mask": False},
     }.items():
-        some = tensors(**present)
-        result[name] = Case(model(some, ATTRIBUTES), [some])
+        some = random_arrays(**present)
+        result[name] = Case(model(some, ASYMMETRIC), [some])
         result[f"{name}, override"] = Case(
-            model(some, ATTRIBUTES, form="standard"), [some], override=True, op="DeformConv"
+            model(some, ASYMMETRIC, form="standard"), [some], override=True, op="DeformConv"
         )
     # onnxruntime has no kernel of its own for these dtypes: what runs is ours.
     result["bfloat16, override"] = Case(
-        with_float_boundary(model(bfloat16, ATTRIBUTES, form="standard")),
+        with_float_boundary(model(bfloat16, ASYMMETRIC, form="standard")),
         [bfloat16],
         dtype="bfloat16",
         override=True,
         op="DeformConv",
     )
     result["computed weight"] = Case(
-        model(plain, ATTRIBUTES, constants=()),
+        model(plain, ASYMMETRIC, constants=()),
         [plain, {**plain, "weight": -plain["weight"]}],
         constants=(),
     )
-    sizes = [tensors(), tensors(batch=1, height=12, width=10), tensors(batch=0)]
-    result["dynamic shapes"] = Case(model(plain, ATTRIBUTES, shapes=dynamic_shapes()), sizes)
+    sizes = [random_arrays(), random_arrays(batch=1, height=12, width=10), random_arrays(batch=0)]
+    result["dynamic shapes"] = Case(model(plain, ASYMMETRIC, shapes=dynamic_shapes()), sizes)
     result["unknown ranks"] = Case(
-        model(plain, ATTRIBUTES, shapes=dict.fromkeys(("input", "offset", "mask"))), sizes
+        model(plain, ASYMMETRIC, shapes=dict.fromkeys(("input", "offset", "mask"))), sizes
     )
-    wild = tensors()
+    wild = random_arrays()
     for i, value in enumerate((np.nan, np.inf, -np.inf, 1e30, -1e30)):
         wild["offset"].reshape(-1)[i::11] = value
-    result["offsets that are no numbers"] = Case(model(plain, ATTRIBUTES), [wild])
-    result["portable form"] = Case(model(plain, ATTRIBUTES, form="portable"), [plain])
+    result["offsets that are no numbers"] = Case(model(plain, ASYMMETRIC), [wild])
+    result["portable form"] = Case(model(plain, ASYMMETRIC, form="portable"), [plain])
     result["portable form without the library"] = Case(
-        model(plain, ATTRIBUTES, form="portable"),
+        model(plain, ASYMMETRIC, form="portable"),
         [plain],
         library=False,
         op="DeformConv",
         fallback=True,
     )
     result["error when the session is made"] = Case(
-        model({**plain, "offset": plain["offset"][:, :-2]}, ATTRIBUTES),
+        model({**plain, "offset": plain["offset"][:, :-2]}, ASYMMETRIC),
         error="'deform': offset has 34 channels, expected 2 * offset_group * kH * kW = 36",
     )
     result["error in an attribute"] = Case(
-        model(plain, {**ATTRIBUTES, "group": 2.0}),
+        model(plain, {**ASYMMETRIC, "group": 2.0}),
         error="'deform': attribute group is a float, expected an integer",
     )
     result["error when the session runs"] = Case(
-        model(plain, ATTRIBUTES, shapes=dynamic_shapes()),
+        model(plain, ASYMMETRIC, shapes=dynamic_shapes()),
         [{**plain, "mask": plain["mask"][:, :, :-1]}],
         error="mask has height 3, expected 4 like offset",
     )
@@ -239,7 +183,10 @@ def write(case: Case, folder: Path, has_standard_op: bool) -> None:
             for name, array in fed.items()
         }
         np.savez(folder / f"inputs_{i}.npz", **fed)
-        np.savez(folder / f"expected_{i}.npz", output=0.0 if case.error else reference(arrays))
+        np.savez(
+            folder / f"expected_{i}.npz",
+            output=0.0 if case.error else float64_output(arrays, ASYMMETRIC),
+        )
 
 
 def install(version: str, folder: Path) -> None:
