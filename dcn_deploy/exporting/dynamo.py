@@ -36,9 +36,7 @@ def _translate(
     offset_groups: int = 1,
 ) -> TensorT:
     """dcn_deploy::deform_conv2d as one node of our domain."""
-    arguments = (stride, padding, dilation, groups, offset_groups)
-    assert weight.shape is not None
-    attributes = node_attributes(weight.shape[2:], *arguments)
+    attributes = node_attributes(weight, stride, padding, dilation, groups, offset_groups)
     zeros: Any = zero_bias(weight) if bias is None else None
     given = opset18.Constant(value=zeros) if bias is None else bias
     output: TensorT = operator()(input, weight, offset, given, mask, **attributes)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
 import onnx_ir as ir
@@ -21,6 +23,9 @@ from .metadata import sign
 from .node import ExportError
 from .report import ExportReport
 from .request import DynamicShapes, Request
+
+if TYPE_CHECKING:
+    from ..verification import VerificationReport
 
 Exporter = Literal["dynamo", "torchscript"]
 
@@ -76,7 +81,8 @@ def export(
     Raises:
         ValueError: an argument is not one of those listed here.
         ExportError: the model could not be exported, or the result is not valid ONNX.
-        VerificationError: the file computes something else than the model.
+        VerificationError: the file computes something else than the model, or no runtime here could
+            run it; with ``verify=False`` it is written all the same.
     """
     _require("form", form, FORMS)
     _require("exporter", exporter, get_args(Exporter))
@@ -105,7 +111,7 @@ def export(
         staged = folder / path.name
         files.write(captured, staged, external_data)
         _check(staged)
-        verification = _verify(staged, request) if verify else None
+        verification = _verify(staged, path, request) if verify else None
         nodes = inspect_model(staged).nodes
         files.publish(staged, path)
     return ExportReport(path, form, exporter, captured.opset_imports[""], nodes, verification)
@@ -151,12 +157,14 @@ def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings of torchvision's other ops where there is no torchvision."""
+    """Without what the exporter says of its own and of torchvision's other operators."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, message=".*LeafSpec")
+            yield
     finally:
         logger.setLevel(level)
 
@@ -168,7 +176,9 @@ def _check(path: Path) -> None:
         raise ExportError(f"the exported model is not valid ONNX: {error}") from error
 
 
-def _verify(path: Path, request: Request) -> Any:
+def _verify(staged: Path, path: Path, request: Request) -> VerificationReport:
     from ..verification import verify
 
-    return verify(path, request.model, request.args, kwargs=request.kwargs)
+    report = replace(verify(staged, request.model, request.args, request.kwargs), path=str(path))
+    report.raise_if_failed()
+    return report

@@ -20,7 +20,7 @@ import onnx_ir as ir
 
 from ..contract import contract
 from ..onnx_graph import STANDARD_OP, deformable_nodes, prepare
-from .node import ExportError, node_attributes, zero_bias
+from .node import ExportError, plugin_attributes, zero_bias
 
 Form = Literal["portable", "custom", "standard"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -73,7 +73,7 @@ def _to_custom(model: ir.Model) -> None:
             continue
         node = entry.node
         node.domain, node.op_type, node.version = contract().domain, contract().op, None
-        attributes = node_attributes(*entry.attributes.values())
+        attributes = entry.attributes | plugin_attributes()
         node.attributes.clear()
         node.attributes.update({a.name: a for a in ir.convenience.convert_attributes(attributes)})
         _give_bias(model, node)

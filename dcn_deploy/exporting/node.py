@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -13,6 +12,7 @@ import onnxscript
 
 from ..contract import contract
 from ..onnx_graph import STANDARD_OP
+from ..ops import onnx_attributes
 
 
 class ExportError(RuntimeError):
@@ -24,26 +24,24 @@ def plugin_attributes() -> dict[str, str]:
     return {"plugin_namespace": contract().domain, "plugin_version": str(contract().version)}
 
 
-def node_attributes(kernel_shape: Sequence[Any], *torch_arguments: Any) -> dict[str, Any]:
+def node_attributes(weight: Any, *arguments: Any) -> dict[str, Any]:
     """Every attribute of the node, none left to its default.
 
     Args:
-        kernel_shape: (kH, kW) of the weight
-        torch_arguments: stride, padding, dilation, groups, offset_groups: the torch op's own order
+        weight: anything with the weight's shape, [O, C/groups, kH, kW]
+        arguments: the torch op's: stride, padding, dilation, groups, offset_groups
 
     Raises:
         ExportError: one of them is not a constant of the exported model.
     """
-    attributes: dict[str, Any] = {}
-    for name, value in zip(contract().attributes, (kernel_shape, *torch_arguments), strict=True):
-        is_list = isinstance(value, Sequence)
-        if not all(isinstance(item, int) for item in (value if is_list else [value])):
-            raise ExportError(
-                f"attribute {name} of {contract().op} is {value}, expected integers: an ONNX "
-                "attribute cannot follow from the model's inputs; make it a constant in forward()"
-            )
-        attributes[name] = list(value) if is_list else value
-    return attributes | plugin_attributes()
+    try:
+        return onnx_attributes(weight, *arguments) | plugin_attributes()
+    except TypeError as error:
+        raise ExportError(
+            f"a {contract().op} has weight {tuple(weight.shape)} and arguments {arguments}, "
+            "expected integers: an ONNX attribute cannot follow from the model's inputs; make it a "
+            "constant in forward()"
+        ) from error
 
 
 def from_torchvision(*arguments: int) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 import torch
+from onnxscript.optimizer import optimize
 from onnxscript.version_converter import convert_version
 from torch.onnx.symbolic_helper import parse_args
 from torch.onnx.utils import register_custom_op_symbolic
@@ -41,17 +42,16 @@ def _symbolic(
     offset_groups: int,
 ) -> Any:
     """dcn_deploy::deform_conv2d as one node of our domain; the tensors are values of the graph."""
-    weight_shape = weight.type().sizes()
-    if weight_shape is None:
+    sizes, dtype = weight.type().sizes(), weight.type().dtype()
+    if sizes is None or dtype is None:
         raise ExportError(
             f"the weight of a {contract().op} has unknown sizes, expected constant ones; make it a "
             'parameter of the model, or use exporter="dynamo"'
         )
-    arguments = (stride, padding, dilation, groups, offset_groups)
-    attributes = node_attributes(weight_shape[2:], *arguments)
+    known = torch.empty(sizes, dtype=dtype, device="meta")
+    attributes = node_attributes(known, stride, padding, dilation, groups, offset_groups)
     if _is_absent(bias):  # see node.zero_bias
-        zeros = torch.zeros(weight_shape[0], dtype=weight.type().dtype())
-        bias = graph.op("Constant", value_t=zeros)
+        bias = graph.op("Constant", value_t=torch.zeros(sizes[0], dtype=dtype))
     tensors = [input, weight, offset, bias, *([] if _is_absent(mask) else [mask])]
     output = graph.op(
         f"{contract().domain}::{contract().op}",
@@ -59,8 +59,8 @@ def _symbolic(
         **{f"{name}_{_SUFFIX[type(value)]}": value for name, value in attributes.items()},
     )
     # The exporter knows no shape rule for our node; a size is None where it is dynamic.
-    sizes = [tensor.type().varyingSizes() or [None] * 4 for tensor in tensors]
-    shape = [sizes[tensor][dim] for tensor, dim in contract().output_shape]
+    given = [tensor.type().varyingSizes() or [None] * 4 for tensor in tensors]
+    shape = [given[tensor][dim] for tensor, dim in contract().output_shape]
     return output.setType(input.type().with_sizes(shape))
 
 
@@ -112,8 +112,12 @@ def capture(request: Request, folder: Path) -> ir.Model:
     tensors = [name for name, value in arguments.items() if isinstance(value, torch.Tensor)]
     path = folder / "captured.onnx"
     with warnings.catch_warnings():
-        # That it is deprecated is known to whoever asks for it by name.
+        # That it is deprecated is known to whoever asks for it by name; the other two are about
+        # sizes that are constants of any model, and about folding that the optimizer does below.
         warnings.simplefilter("ignore", DeprecationWarning)
+        tracer_warning = torch.jit.TracerWarning  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", category=tracer_warning, module="dcn_deploy")
+        warnings.filterwarnings("ignore", message="Constant folding")
         torch.onnx.export(
             request.model,
             request.args,
@@ -129,17 +133,20 @@ def capture(request: Request, folder: Path) -> ir.Model:
     if request.opset_version > LATEST_OPSET:
         convert_version(model, request.opset_version)
     _forget_made_up_sizes(model, request)
+    optimize(model)
     return model
 
 
 def _forget_made_up_sizes(model: ir.Model, request: Request) -> None:
-    """Drop the names that the exporter invents for the outputs' dynamic sizes.
+    """Drop the names that the exporter invents for dynamic sizes.
 
-    They hide the user's own names from shape inference.
+    They stand for nothing, and would keep shape inference from carrying the user's own names on.
     """
     given = {name for axes in request.dynamic_axes().values() for name in axes.values()}
-    for output in model.graph.outputs:
-        if output.shape is not None:
-            output.shape = ir.Shape(
-                dim if isinstance(dim, int) or dim.value in given else None for dim in output.shape
-            )
+    for node in model.graph.all_nodes():
+        for value in node.outputs:
+            if value.shape is not None:
+                value.shape = ir.Shape(
+                    dim if isinstance(dim, int) or dim.value in given else None
+                    for dim in value.shape
+                )
