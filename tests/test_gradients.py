@@ -1,0 +1,137 @@
+"""Gradients: exact against finite differences and the reference, deterministic, clear refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs, relative_error
+from torch.autograd import gradcheck
+
+import dcn_deploy
+
+# Sums over pixels and channels of products that were rounded once more than the forward's.
+GRADIENT_TOLERANCE = {"float32": 2e-6, "float64": 1e-13, "float16": 1e-3, "bfloat16": 1e-2}
+
+
+def run(case: Case, inputs: Inputs) -> torch.Tensor:
+    return dcn_deploy.deform_conv2d(
+        inputs.input,
+        inputs.offset,
+        inputs.weight,
+        inputs.bias,
+        case.stride,
+        case.pads,
+        case.dilation,
+        inputs.mask,
+    )
+
+
+def with_gradients(inputs: Inputs, dtype: torch.dtype | None = None) -> Inputs:
+    return Inputs(
+        *(
+            None if t is None else t.detach().to(dtype or t.dtype).requires_grad_()
+            for t in inputs.tensors()
+        )  # type: ignore[arg-type]
+    )
+
+
+def gradients(inputs: Inputs) -> dict[str, torch.Tensor]:
+    names = ("input", "weight", "offset", "bias", "mask")
+    return {
+        name: tensor.grad
+        for name, tensor in zip(names, inputs.tensors(), strict=True)
+        if tensor is not None and tensor.grad is not None
+    }
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_equal_the_reference(case: Case, dtype: str) -> None:
+    inputs = make_inputs(case, DTYPES[dtype])
+    ours, exact = with_gradients(inputs), with_gradients(inputs, torch.float64)
+    output = run(case, ours)
+    grad_output = torch.randn_like(output)
+    output.backward(grad_output)
+    expected(case, exact).backward(grad_output.double())
+    actual, wanted = gradients(ours), gradients(exact)
+    assert set(actual) == set(wanted)
+    for name, gradient in actual.items():
+        assert gradient.dtype == DTYPES[dtype]
+        error = relative_error(gradient, wanted[name])
+        assert error <= GRADIENT_TOLERANCE[dtype], f"gradient of {name}: {error:.1e}"
+
+
+@pytest.mark.parametrize(
+    "name", ["asymmetric", "no_bias_no_mask", "groups_straddle", "depthwise", "kernel_1x3"]
+)
+def test_gradcheck(name: str) -> None:
+    case = BY_NAME[name]
+    inputs = make_inputs(case, torch.float64)
+    # Away from integers, where the one-sided derivative and a finite difference must differ.
+    inputs.offset = torch.round(inputs.offset) + torch.rand_like(inputs.offset) * 0.6 + 0.2
+    ours = with_gradients(inputs)
+    present = [tensor for tensor in ours.tensors() if tensor is not None]
+
+    def function(*tensors: torch.Tensor) -> torch.Tensor:
+        given = iter(tensors)
+        return run(case, Inputs(*(next(given) if t is not None else None for t in ours.tensors())))  # type: ignore[arg-type]
+
+    assert gradcheck(function, present, fast_mode=True)
+
+
+@pytest.mark.parametrize("wanted", range(5))
+def test_one_gradient_alone_is_the_same(wanted: int) -> None:
+    case = BY_NAME["asymmetric"]
+    every = with_gradients(make_inputs(case, torch.float32))
+    run(case, every).square().sum().backward()
+    alone = make_inputs(case, torch.float32)
+    tensor = alone.tensors()[wanted]
+    assert tensor is not None
+    tensor.requires_grad_()
+    run(case, alone).square().sum().backward()
+    for i, (one, other) in enumerate(zip(alone.tensors(), every.tensors(), strict=True)):
+        assert one is not None
+        assert other is not None
+        if i == wanted:
+            assert torch.equal(one.grad, other.grad)
+        else:
+            assert one.grad is None
+
+
+def test_impossible_offsets_get_zero_gradient() -> None:
+    case = BY_NAME["asymmetric"]
+    inputs = make_inputs(case, torch.float32)
+    inputs.offset[:, :, 0] = torch.nan
+    inputs.offset[:, :, 1] = 1e30
+    ours = with_gradients(inputs)
+    run(case, ours).square().sum().backward()
+    assert (ours.offset.grad[:, :, :2] == 0).all()
+    assert (ours.offset.grad[:, :, 2:] != 0).any()
+    for gradient in gradients(ours).values():
+        assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", ["several_tiles", "deep_k_several_chunks"])
+def test_bitwise_the_same_for_any_number_of_threads(name: str) -> None:
+    case = BY_NAME[name]
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            inputs = with_gradients(make_inputs(case, torch.float32))
+            run(case, inputs).square().sum().backward()
+            results.append(gradients(inputs))
+    finally:
+        torch.set_num_threads(before)
+    for result in results[1:]:
+        for key, gradient in result.items():
+            assert torch.equal(gradient, results[0][key]), key
+
+
+def test_double_backward_is_refused_clearly() -> None:
+    case = BY_NAME["asymmetric"]
+    inputs = with_gradients(make_inputs(case, torch.float64))
+    (gradient,) = torch.autograd.grad(run(case, inputs).sum(), inputs.weight, create_graph=True)
+    with pytest.raises(NotImplementedError, match="gradients of gradients"):
+        gradient.sum().backward()
