@@ -1,12 +1,14 @@
-"""One deformable convolution as numpy arrays and ONNX attributes, for the tests of runtimes."""
+"""The shared cases as numpy arrays and ONNX attributes, for the tests of runtimes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import cases
 import numpy as np
 import torch
+from cases import DTYPES, Case, make_inputs
 from numpy.typing import NDArray
 
 from dcn_deploy import reference
@@ -16,47 +18,15 @@ from dcn_deploy.contract import contract
 Arrays = Mapping[str, NDArray[Any] | None]
 Attributes = Mapping[str, Any]
 
-# No two axes alike.
-ASYMMETRIC: dict[str, Any] = {
-    "kernel_shape": [3, 2],
-    "strides": [2, 1],
-    "pads": [1, 0, 2, 1],
-    "dilations": [2, 1],
-    "group": 2,
-    "offset_group": 3,
-}
 
-
-def random_arrays(
-    dtype: Any = np.float32,
-    coordinate_dtype: Any = None,
-    *,
-    batch: int = 2,
-    height: int = 9,
-    width: int = 7,
-    bias: bool = True,
-    mask: bool = True,
-    seed: int = 7,
+def arrays_of(
+    case: Case, dtype: str = "float32", coordinate_dtype: str | None = None, seed: int = 0
 ) -> dict[str, NDArray[Any] | None]:
-    """Inputs for ASYMMETRIC: 12 channels to 10, offsets of some pixels, also beyond the image."""
-    random = np.random.default_rng(seed)
-    coordinate_dtype = coordinate_dtype or dtype
-    out_height, out_width = (height + 3 - 4 - 1) // 2 + 1, width + 1 - 1
-    channels = ASYMMETRIC["offset_group"] * 6
-
-    def normal(*shape: int) -> NDArray[np.float64]:
-        return random.standard_normal(shape)
-
-    # The weight comes first: it is the same for every batch and size.
-    weight, bias_values = normal(10, 6, 3, 2), normal(10)
+    """Input name -> value; None where the case has no such input."""
+    inputs = make_inputs(case, DTYPES[dtype], DTYPES[coordinate_dtype or dtype], seed)
     return {
-        "input": normal(batch, 12, height, width).astype(dtype),
-        "weight": weight.astype(dtype),
-        "offset": (2 * normal(batch, 2 * channels, out_height, out_width)).astype(coordinate_dtype),
-        "bias": bias_values.astype(dtype) if bias else None,
-        "mask": random.random((batch, channels, out_height, out_width)).astype(coordinate_dtype)
-        if mask
-        else None,
+        name: None if tensor is None else to_array(tensor)
+        for name, tensor in zip(contract().inputs, inputs.tensors(), strict=True)
     }
 
 
@@ -87,12 +57,9 @@ def eager_output(arrays: Arrays, attributes: Attributes) -> NDArray[Any]:
     return to_array(torch.ops.dcn_deploy.deform_conv2d(*tensors, *_torch_arguments(attributes)))
 
 
-def relative_error(actual: NDArray[Any], expected: NDArray[np.float64]) -> float:
-    """‖error‖ / ‖expected‖; infinite where the shapes differ."""
-    if actual.shape != expected.shape:
-        return float("inf")
-    error = np.linalg.norm(actual.astype(np.float64) - expected)
-    return float(error / (np.linalg.norm(expected) or 1.0))
+def relative_error(actual: NDArray[Any], wanted: NDArray[np.float64]) -> float:
+    """‖actual - wanted‖ / ‖wanted‖."""
+    return cases.relative_error(to_tensor(actual), to_tensor(wanted))
 
 
 def _torch_arguments(attributes: Attributes) -> list[Any]:

@@ -19,6 +19,16 @@ OPSET = 19
 # The newest that onnxruntime 1.17 reads.
 IR_VERSION = 9
 
+# The inputs that are initializers unless a test says otherwise.
+CONSTANTS = ("weight", "bias")
+# Declared shapes for the asymmetric case, its batch and sizes unknown until a run.
+DYNAMIC_SHAPES: Mapping[str, Sequence[int | str | None]] = {
+    "input": ("N", 12, "H", "W"),
+    "offset": ("N", 36, "oH", "oW"),
+    "mask": ("N", 18, "oH", "oW"),
+}
+UNKNOWN_RANKS: Mapping[str, None] = dict.fromkeys(DYNAMIC_SHAPES)
+
 
 def _element_type(array: np.ndarray) -> int:
     return helper.np_dtype_to_tensor_dtype(array.dtype)
@@ -47,7 +57,7 @@ def model(
     attributes: Attributes,
     *,
     form: str = "custom",
-    constants: Sequence[str] = ("weight", "bias"),
+    constants: Sequence[str] = CONSTANTS,
     shapes: Mapping[str, Sequence[int | str | None] | None] | None = None,
     opset: int = OPSET,
 ) -> onnx.ModelProto:
@@ -99,7 +109,7 @@ def model(
     )
 
 
-def feeds(arrays: Arrays, constants: Sequence[str] = ("weight", "bias")) -> dict[str, np.ndarray]:
+def feeds(arrays: Arrays, constants: Sequence[str] = CONSTANTS) -> dict[str, np.ndarray]:
     """What such a model is run on."""
     return {
         name: array for name, array in arrays.items() if array is not None and name not in constants

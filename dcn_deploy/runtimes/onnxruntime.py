@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 # plugins/onnxruntime/register.cpp reads it.
 _OVERRIDE_KEY = "dcn_deploy.override"
-_WEIGHTS_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
 # onnxruntime >= 1.20: where the external data of a model that is given as bytes lies.
 _WEIGHTS_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
+
+QUIET: Mapping[str, Any] = {"log_severity_level": 4}
+"""Session options for callers that report errors themselves: they arrive as exceptions anyway."""
+
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
