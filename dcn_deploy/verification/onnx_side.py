@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import onnx_ir as ir
 from torch import Tensor
@@ -14,15 +14,8 @@ from torch import Tensor
 from .. import availability
 from ..arrays import to_array, to_tensor
 from ..onnx_graph import DeformableNode, deformable_nodes, load, prepare
-from ..runtimes.onnxruntime import ort_session, run, stock_session
+from ..runtimes.onnxruntime import QUIET, ort_session, run, stock_session
 from .observation import NodeRun, NotRunnableError, Observation
-
-# onnxruntime's warnings about initializers and casts are not about the comparison.
-_ERRORS_ONLY = 3
-
-
-class _MakeSession(Protocol):
-    def __call__(self, model: str | bytes, **options: Any) -> Any: ...
 
 
 def _is_watched(entry: DeformableNode) -> bool:
@@ -37,12 +30,12 @@ class OnnxSide:
     is the file that will be deployed.
     """
 
-    def __init__(self, name: str, path: Path, make_session: _MakeSession) -> None:
+    def __init__(self, name: str, path: Path, make_session: Callable[..., Any]) -> None:
         self.name = name
         self._graph = prepare(load(path))
         self._watched = [entry for entry in deformable_nodes(self._graph) if _is_watched(entry)]
         self._exposed = self._expose()
-        make_session = partial(make_session, log_severity_level=_ERRORS_ONLY)
+        make_session = partial(make_session, **QUIET)
         try:
             self._session = make_session(os.fspath(path))
             self._open_session = self._watched and make_session(

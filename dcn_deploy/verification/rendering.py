@@ -32,7 +32,7 @@ def _worst(differences: Iterable[Difference | None]) -> str:
 def _sides(report: VerificationReport) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("runs in", "result", "inputs", "outputs, error", "nodes, error"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title not in ("runs in", ""))
     for side in report.sides:
         status = Text(side.status, _STYLES[side.status])
         if side.not_run:
@@ -51,7 +51,6 @@ def _node_row(node: NodeCheck) -> tuple[str | Text, ...]:
     return (
         Text("agrees", "green") if node.ok else Text("differs", "bold red"),
         node.name,
-        "x".join(map(str, node.shapes["output"])),
         f"{low:.3g} .. {high:.3g}",
         f"{node.to_float64.error:.1e}",
         beside,
@@ -65,8 +64,8 @@ def _nodes(side: SideReport, case: CaseReport) -> Table:
         title=f"{side.name}, inputs {case.name!r}",
         title_justify="left",
     )
-    for title in ("", "node", "output", "offsets, px", "to float64", "to baseline"):
-        table.add_column(title, overflow="fold")
+    for title in ("", "node", "offsets, px", "to float64", "to baseline"):
+        table.add_column(title, overflow="fold", no_wrap=title != "node")
     for node in case.nodes:
         table.add_row(*_node_row(node))
     return table
@@ -75,13 +74,13 @@ def _nodes(side: SideReport, case: CaseReport) -> Table:
 def render(report: VerificationReport) -> RenderableType:
     """A table of the runtimes, the nodes of the first case that failed, the notes, the verdict."""
     parts: list[RenderableType] = [
-        Text.assemble((report.path, "bold"), " beside ", (report.baseline, "bold")),
+        Text.assemble((report.path, "bold"), " compared with ", (report.baseline, "bold")),
         _sides(report),
     ]
-    for side in report.sides:
-        case = side.first_failure
-        if case is not None and case.nodes:
-            parts.append(_nodes(side, case))
+    failures = [(side, side.first_failure) for side in report.sides if not side.not_run]
+    shown = next(((side, case) for side, case in failures if case is not None and case.nodes), None)
+    if shown is not None:
+        parts.append(_nodes(*shown))
     parts += [Text(f"{side.name}: {side.not_run}") for side in report.sides if side.not_run]
     parts += [Text(f"note: {note}", "dim") for note in report.notes]
     parts.append(Text(report.summary, "green" if report.passed else "red"))

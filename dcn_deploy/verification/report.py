@@ -137,7 +137,7 @@ class VerificationReport:
 
     @property
     def summary(self) -> str:
-        """One paragraph: the verdict, and on a failure what failed first and where to look."""
+        """The verdict; on a failure also what failed first, and where to look."""
         if self.passed:
             cases = max(len(side.cases) for side in self.sides)
             return (
@@ -148,7 +148,8 @@ class VerificationReport:
         if not failed:
             reasons = "; ".join(f"{side.name}: {side.not_run}" for side in self.sides)
             return f"{self.path}: nothing could be compared ({reasons})"
-        return "\n".join(f"{self.path}: {line}" for side in failed for line in _failure(side))
+        headline = f"{self.path} does not agree with {self.baseline}"
+        return "\n".join([headline, *_failures(failed)])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON: infinities and NaN become text."""
@@ -172,30 +173,31 @@ class VerificationReport:
         return as_text(self)
 
 
-def _failure(side: SideReport) -> Iterator[str]:
-    """What went wrong first on one side: the case, the outputs, the node."""
-    case = side.first_failure
-    if case is None:
-        yield f"{side.name}: no inputs to run on"
-        return
-    where = f"{side.name}, inputs {case.name!r}"
-    if case.error:
-        yield f"{where}: {case.error}"
-    for output in case.outputs:
-        if output.ok:
+def _failures(sides: list[SideReport]) -> Iterator[str]:
+    """What went wrong first on each side; once where it is the same."""
+    told: set[tuple[str, ...]] = set()
+    for side in sides:
+        case = side.first_failure
+        if case is None:
+            yield f"{side.name}: no inputs to run on"
             continue
-        if output.difference is None:
-            yield f"{where}: output {output.name!r}: {output.problem}"
-        else:
-            yield f"{where}: output {output.name!r} differs: {output.difference}"
-    node = case.first_difference
-    if node is not None:
-        shapes = ", ".join(f"{name} {list(shape)}" for name, shape in node.shapes.items())
-        low, high = node.offset_range
-        yield (
-            f"{where}: the first node that differs is {node.name!r}: {node.cause} "
-            f"({shapes}; offsets {low:.3g} .. {high:.3g} px)"
-        )
+        node = case.first_difference
+        wrong = [output for output in case.outputs if not output.ok]
+        kind = (case.name, *(output.name for output in wrong), node.name if node else case.error)
+        if kind in told:
+            yield f"{side.name} fails on the inputs {case.name!r} in the same place"
+            continue
+        told.add(kind)
+        yield f"{side.name} fails on the inputs {case.name!r}:"
+        if case.error:
+            yield f"  {case.error}"
+        for output in wrong:
+            yield f"  output {output.name!r}: {output.difference or output.problem}"
+        if node is not None:
+            low, high = node.offset_range
+            yield f"  first node that differs: {node.name!r}: {node.cause}"
+            yield f"    offsets {low:.3g} .. {high:.3g} px"
+            yield f"    {', '.join(f'{name} {list(size)}' for name, size in node.shapes.items())}"
 
 
 def _plain(value: Any) -> Any:

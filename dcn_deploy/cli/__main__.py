@@ -1,0 +1,5 @@
+"""``python -m dcn_deploy.cli``."""
+
+from . import main
+
+main()

@@ -1,0 +1,75 @@
+"""``dcn-deploy verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..inspection import inspect_model
+from ..model_inputs import InputError
+from ..verification import verify as verify_model
+from .eager import load_eager
+from .inputs import InputOption, SeedOption, SizeOption, gather
+from .inspect import ModelArgument
+from .output import CHECK_FAILED, JsonOption, emit, errors
+
+
+def verify(
+    model: ModelArgument,
+    against: Annotated[
+        str,
+        typer.Option(
+            help="What it should equal: another ONNX file, or package.module:callable that returns "
+            "an nn.Module (looked for from the current folder too).",
+            show_default=False,
+        ),
+    ],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the nn.Module, a state dict.", show_default=False),
+    ] = None,
+    inputs: InputOption = None,
+    size: SizeOption = None,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Sets of inputs; from the second on, random ones.")
+    ] = 3,
+    seed: SeedOption = 0,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Greatest ||a-b||/||b|| of an output; otherwise the dtype's.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that an ONNX file computes what a model computes.
+
+    Compares every output and every deformable node, in onnxruntime with this project's library and
+    in onnxruntime alone, on several inputs; with other batch and image sizes too where the file's
+    are dynamic. Exit code 1 if something differs, or if nothing could be compared.
+
+    Example: dcn-deploy verify model.onnx --against mypkg.models:build --checkpoint weights.pth
+    """
+    is_file = Path(against).is_file() or against.endswith(".onnx")
+    if is_file and checkpoint is not None:
+        raise InputError("--checkpoint is for --against package.module:callable, not for a file")
+    specs = inspect_model(model).inputs
+    baseline = against if is_file else load_eager(against, checkpoint)
+    tensors = gather(specs, files=inputs, random=True, sizes=size, seed=seed)
+    with errors.status("verifying") as status:
+        report = verify_model(
+            model,
+            baseline,
+            tuple(tensors.values()),
+            runs=runs,
+            seed=seed,
+            tolerance=tolerance,
+            progress=status.update,
+        )
+    emit(report, report.to_dict(), as_json=as_json)
+    if not report.passed:
+        raise typer.Exit(CHECK_FAILED)
