@@ -16,6 +16,7 @@ from torch import Tensor
 from ..arrays import to_tensor
 from ..inspection import TensorReport
 from ..model_inputs import InputError, check_inputs, expected_text, shape_text
+from .output import by
 
 InputOption = Annotated[
     list[str] | None,
@@ -113,9 +114,12 @@ def _random(spec: TensorReport, size: Sequence[int] | None, generator: torch.Gen
     if size is None:
         fixed = [dim for dim in spec.shape or () if isinstance(dim, int)]
         if spec.shape is None or len(fixed) != len(spec.shape):
+            example = [dim if isinstance(dim, int) else 64 for dim in spec.shape or (1, 3, 64, 64)]
+            if spec.shape and not isinstance(spec.shape[0], int):
+                example[0] = 1
             raise InputError(
                 f"input {spec.name!r} is {shape_text(spec.shape)}: give its size, for instance "
-                f"--size {spec.name}=1x3x224x224"
+                f"--size {spec.name}={by(example)}"
             )
         size = fixed
     dtype = getattr(torch, str(spec.dtype), None)

@@ -98,12 +98,13 @@ def _describe(array: NDArray[Any]) -> dict[str, Any]:
 def _render(described: dict[str, dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("output", overflow="fold")
-    for title in ("shape", "dtype", "min", "max", "mean", "std", "NaN, Inf"):
+    for title in ("min", "max", "mean", "std", "NaN, Inf"):
         table.add_column(title, justify="right", no_wrap=True)
     for name, about in described.items():
         numbers = [
             "-" if about[key] is None else f"{about[key]:.4g}"
             for key in ("min", "max", "mean", "std")
         ]
-        table.add_row(name, by(about["shape"]), about["dtype"], *numbers, str(about["not_finite"]))
+        what = f"{name}\n{about['dtype']} {by(about['shape'])}"
+        table.add_row(what, *numbers, str(about["not_finite"]))
     return table

@@ -26,7 +26,7 @@ def _worst(differences: Iterable[Difference | None]) -> str:
     if not found:
         return "-"
     worst = max(found, key=lambda one: one.error / one.tolerance if one.tolerance else one.error)
-    return f"{worst.error:.1e} of {worst.tolerance:.0e}"
+    return f"{worst.error:.0e} of {worst.tolerance:.0e}"
 
 
 def _sides(report: VerificationReport) -> Table:
