@@ -8,7 +8,7 @@ from typing import Any
 import cases
 import numpy as np
 import torch
-from cases import DTYPES, Case, make_inputs
+from cases import DTYPES, Case, Inputs, make_inputs
 from numpy.typing import NDArray
 
 from dcn_deploy import reference
@@ -23,7 +23,13 @@ def arrays_of(
     case: Case, dtype: str = "float32", coordinate_dtype: str | None = None, seed: int = 0
 ) -> dict[str, NDArray[Any] | None]:
     """Input name -> value; None where the case has no such input."""
-    inputs = make_inputs(case, DTYPES[dtype], DTYPES[coordinate_dtype or dtype], seed)
+    return arrays_of_inputs(
+        make_inputs(case, DTYPES[dtype], DTYPES[coordinate_dtype or dtype], seed)
+    )
+
+
+def arrays_of_inputs(inputs: Inputs) -> dict[str, NDArray[Any] | None]:
+    """The same for tensors that are there already."""
     return {
         name: None if tensor is None else to_array(tensor)
         for name, tensor in zip(contract().inputs, inputs.tensors(), strict=True)
