@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 import torch
-from onnxscript.optimizer import optimize
+from onnxscript.optimizer import fold_constants_ir, optimize
 from onnxscript.version_converter import convert_version
 from torch.onnx.symbolic_helper import parse_args
 from torch.onnx.utils import register_custom_op_symbolic
@@ -133,6 +133,8 @@ def capture(request: Request, folder: Path) -> ir.Model:
     if request.opset_version > LATEST_OPSET:
         convert_version(model, request.opset_version)
     _forget_made_up_sizes(model, request)
+    # torch writes a constant padding as a chain that starts at a ConstantOfShape: fold that too.
+    fold_constants_ir(model, should_fold=lambda node: node.op_type == "ConstantOfShape" or None)
     optimize(model)
     return model
 
