@@ -33,9 +33,9 @@ class DeformConv2d(nn.Module):
         bias: whether the layer has one
         modulated: also learn a mask in (0, 1) for every sample (DCNv2)
         offset_activation: what to apply to the offsets before use, [N, 2*deformable_groups*kH*kW,
-            oH, oW] to the same shape: a callable, or "bounded", which takes the first kH*kW channels
-            of each group through 2*sigmoid - 1 into (-1, 1) and the last kH*kW through sigmoid into
-            (0, 1)
+            oH, oW] to the same shape: a callable, or "bounded", which takes the first kH*kW
+            channels of each group through 2*sigmoid - 1 into (-1, 1) and the last kH*kW through
+            sigmoid into (0, 1)
 
     Raises:
         ValueError: channels do not divide into groups, or an unknown offset_activation.

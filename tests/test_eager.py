@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -46,8 +47,8 @@ def test_half_data_with_float32_coordinates(name: str, dtype: str) -> None:
 
 def test_the_fraction_of_an_offset_survives_far_from_the_origin() -> None:
     """At x = 4000, adding position and offset in float32 would lose 1e-4 of a pixel."""
-    case = Case("wide", batch=1, in_channels=3, out_channels=2, size=(2, 4096), kernel=(1, 1),
-                stride=(1, 1), pads=(0, 0, 0, 0), dilation=(1, 1), group=1, offset_group=1)  # fmt: skip
+    point = replace(BY_NAME["kernel_1x1"], stride=(1, 1), pads=(0, 0, 0, 0))
+    case = replace(point, size=(2, 4096), batch=1)
     inputs = make_inputs(case, torch.float32)
     inputs.offset = torch.rand_like(inputs.offset) - 0.5
     assert relative_error(run(case, inputs), expected(case, inputs)) <= 1.5e-7
@@ -110,9 +111,8 @@ def test_a_bad_pixel_reaches_only_the_samples_that_touch_it(
 
 
 def test_a_sample_at_minus_one_exactly_is_outside() -> None:
-    case = Case("edge", batch=1, in_channels=1, out_channels=1, size=(2, 2), kernel=(1, 1),
-                stride=(1, 1), pads=(1, 1, 0, 0), dilation=(1, 1), group=1, offset_group=1,
-                bias=False, mask=False, offsets="zero")  # fmt: skip
+    point = replace(BY_NAME["kernel_1x1"], stride=(1, 1), group=1, offset_group=1, in_channels=1)
+    case = replace(point, size=(2, 2), pads=(1, 1, 0, 0), bias=False, mask=False, offsets="zero")
     inputs = make_inputs(case, torch.float32)
     inputs.input[0, 0, 0, 0] = math.inf
     inputs.weight.fill_(1)

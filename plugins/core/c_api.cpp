@@ -13,7 +13,9 @@
 
 namespace {
 
-void write_value(std::ostream& out, int64_t value) { out << value; }
+void write_value(std::ostream& out, int64_t value) {
+  out << value;
+}
 
 void write_value(std::ostream& out, const std::vector<int64_t>& values) {
   out << '[';

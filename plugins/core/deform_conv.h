@@ -26,10 +26,10 @@ inline constexpr int kOpVersion = 1;
 
 // As the model carries them; check() says whether they make sense.
 struct Attributes {
-  std::vector<int64_t> kernel_shape;         // kH, kW; empty: taken from the weight
-  std::vector<int64_t> strides{1, 1};        // h, w
-  std::vector<int64_t> pads{0, 0, 0, 0};     // top, left, bottom, right
-  std::vector<int64_t> dilations{1, 1};      // h, w
+  std::vector<int64_t> kernel_shape;      // kH, kW; empty: taken from the weight
+  std::vector<int64_t> strides{1, 1};     // h, w
+  std::vector<int64_t> pads{0, 0, 0, 0};  // top, left, bottom, right
+  std::vector<int64_t> dilations{1, 1};   // h, w
   int64_t group = 1;
   int64_t offset_group = 1;
 };
@@ -55,18 +55,17 @@ const char* name_of(DType dtype);
 // Inputs in ONNX order. The torch op takes them in this order too.
 enum Input : int { kInput, kWeight, kOffset, kBias, kMask, kInputCount };
 
-inline constexpr const char* kInputNames[kInputCount] = {"input", "weight", "offset", "bias",
-                                                         "mask"};
+inline constexpr const char* kInputNames[kInputCount] = {"input", "weight", "offset", "bias", "mask"};
 
 // A dimension (or a whole shape) that the host does not know yet: TensorRT and onnxruntime while
 // they build a graph, torch while it traces with symbolic sizes.
 inline constexpr int64_t kUnknownDim = -1;
 
 struct TensorInfo {
-  bool present = false;         // false: an optional input that was left out
+  bool present = false;  // false: an optional input that was left out
   DType dtype = DType::kUnknown;
-  bool rank_known = false;      // false: nothing is known of the shape
-  std::vector<int64_t> shape;   // kUnknownDim where a size is not known
+  bool rank_known = false;     // false: nothing is known of the shape
+  std::vector<int64_t> shape;  // kUnknownDim where a size is not known
 };
 
 // ---- the checked problem --------------------------------------------------------------------
@@ -74,8 +73,8 @@ struct TensorInfo {
 // Every size and attribute that a kernel needs, after check() has found them consistent. A value
 // that followed from an unknown dimension is kUnknownDim.
 struct Problem {
-  DType dtype = DType::kUnknown;              // of input, weight, bias and output
-  DType coordinate_dtype = DType::kUnknown;   // of offset and mask: dtype, or float32 beside a half
+  DType dtype = DType::kUnknown;             // of input, weight, bias and output
+  DType coordinate_dtype = DType::kUnknown;  // of offset and mask: dtype, or float32 beside a half
   bool has_bias = false;
   bool has_mask = false;
 
@@ -122,26 +121,25 @@ struct Executor {
   void* host = nullptr;
   // Calls f(arg, i) for every i in [0, count), in any order, on any thread, and returns when all
   // are done.
-  void (*parallel_for)(void* host, int64_t count, void (*f)(void* arg, int64_t i), void* arg) =
-      nullptr;
-  int threads = 1;   // a hint for the size of work items; results never depend on it
+  void (*parallel_for)(void* host, int64_t count, void (*f)(void* arg, int64_t i), void* arg) = nullptr;
+  int threads = 1;  // a hint for the size of work items; results never depend on it
 };
 
 // Pointers are to dense tensors of problem.dtype (offset, mask: problem.coordinate_dtype).
 struct ForwardArgs {
-  const void* input = nullptr;           // [N, C, H, W]
-  const void* packed_weight = nullptr;   // what pack_weight() wrote
-  const void* offset = nullptr;          // [N, offset_group*kH*kW*2, oH, oW]
-  const void* bias = nullptr;            // [O] or null
-  const void* mask = nullptr;            // [N, offset_group*kH*kW, oH, oW] or null
-  void* output = nullptr;                // [N, O, oH, oW]
+  const void* input = nullptr;          // [N, C, H, W]
+  const void* packed_weight = nullptr;  // what pack_weight() wrote
+  const void* offset = nullptr;         // [N, offset_group*kH*kW*2, oH, oW]
+  const void* bias = nullptr;           // [O] or null
+  const void* mask = nullptr;           // [N, offset_group*kH*kW, oH, oW] or null
+  void* output = nullptr;               // [N, O, oH, oW]
 };
 
 // A null gradient is not computed. Shapes are those of the tensors they belong to.
 struct BackwardArgs {
-  const void* grad_output = nullptr;   // [N, O, oH, oW]
+  const void* grad_output = nullptr;  // [N, O, oH, oW]
   const void* input = nullptr;
-  const void* weight = nullptr;        // [O, C/group, kH, kW], as the user has it
+  const void* weight = nullptr;  // [O, C/group, kH, kW], as the user has it
   const void* offset = nullptr;
   const void* mask = nullptr;
   void* grad_input = nullptr;

@@ -18,7 +18,7 @@ struct BFloat16 {
 
 template <class T>
 struct ArithmeticOf {
-  using type = T;   // float and double compute in themselves
+  using type = T;  // float and double compute in themselves
 };
 template <>
 struct ArithmeticOf<Float16> {
@@ -39,9 +39,15 @@ DCN_INLINE To bit_cast(From from) {
   return to;
 }
 
-DCN_INLINE float load(float value) { return value; }
-DCN_INLINE double load(double value) { return value; }
-DCN_INLINE float load(BFloat16 value) { return bit_cast<float>(uint32_t{value.bits} << 16); }
+DCN_INLINE float load(float value) {
+  return value;
+}
+DCN_INLINE double load(double value) {
+  return value;
+}
+DCN_INLINE float load(BFloat16 value) {
+  return bit_cast<float>(uint32_t{value.bits} << 16);
+}
 
 // Without branches, so that loops over it vectorise. The scaling by 2^112 moves the exponent from
 // half's bias to float's and makes subnormals exact; infinity and NaN need the float's exponent set.
@@ -64,7 +70,7 @@ struct Store<double> {
 };
 template <>
 struct Store<BFloat16> {
-  static DCN_INLINE BFloat16 from(float value) {   // round to nearest, ties to even
+  static DCN_INLINE BFloat16 from(float value) {  // round to nearest, ties to even
     const uint32_t bits = bit_cast<uint32_t>(value);
     const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     const uint32_t nan = bits >> 16 | 0x40u;
@@ -73,7 +79,7 @@ struct Store<BFloat16> {
 };
 template <>
 struct Store<Float16> {
-  static DCN_INLINE Float16 from(float value) {   // round to nearest, ties to even
+  static DCN_INLINE Float16 from(float value) {  // round to nearest, ties to even
     const uint32_t bits = bit_cast<uint32_t>(value);
     const uint32_t sign = bits >> 16 & 0x8000u;
     const uint32_t magnitude = bits & 0x7fffffffu;
@@ -82,7 +88,7 @@ struct Store<Float16> {
         bit_cast<uint32_t>(bit_cast<float>(magnitude) + 0.5f) - bit_cast<uint32_t>(0.5f);
     const uint32_t normal = (magnitude - (112u << 23) + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
     uint32_t half = magnitude < (113u << 23) ? subnormal : normal;
-    half = magnitude >= 0x477ff000u ? 0x7c00u : half;   // 65520 and above round to infinity
+    half = magnitude >= 0x477ff000u ? 0x7c00u : half;  // 65520 and above round to infinity
     half = magnitude > 0x7f800000u ? 0x7e00u : half;
     return {static_cast<uint16_t>(half | sign)};
   }

@@ -32,7 +32,9 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return stream.str();
 }
 
-bool known(int64_t value) { return value != kUnknownDim; }
+bool known(int64_t value) {
+  return value != kUnknownDim;
+}
 
 Status check_list(const char* name, const std::vector<int64_t>& values, size_t count, int64_t least) {
   if (values.size() != count)
@@ -40,8 +42,8 @@ Status check_list(const char* name, const std::vector<int64_t>& values, size_t c
                  shape_text(values));
   for (int64_t value : values)
     if (value < least || value > kMaxInt32)
-      return error("attribute ", name, " is ", shape_text(values), ", expected every value in ",
-                   least, " .. ", kMaxInt32);
+      return error("attribute ", name, " is ", shape_text(values), ", expected every value in ", least,
+                   " .. ", kMaxInt32);
   return {};
 }
 
@@ -60,9 +62,9 @@ Status check_attributes(const Attributes& a) {
 
 Status check_ranks(const TensorInfo* inputs) {
   static constexpr size_t kRanks[kInputCount] = {4, 4, 4, 1, 4};
-  static constexpr const char* kLayouts[kInputCount] = {
-      "[N, C, H, W]", "[O, C/group, kH, kW]", "[N, 2*offset_group*kH*kW, oH, oW]", "[O]",
-      "[N, offset_group*kH*kW, oH, oW]"};
+  static constexpr const char* kLayouts[kInputCount] = {"[N, C, H, W]", "[O, C/group, kH, kW]",
+                                                        "[N, 2*offset_group*kH*kW, oH, oW]", "[O]",
+                                                        "[N, offset_group*kH*kW, oH, oW]"};
   for (int i = 0; i < kInputCount; ++i) {
     const TensorInfo& tensor = inputs[i];
     if (!tensor.present) {
@@ -74,7 +76,8 @@ Status check_ranks(const TensorInfo* inputs) {
       return error(kInputNames[i], " has ", tensor.shape.size(), " dimensions, expected ", kRanks[i],
                    " ", kLayouts[i], ", got ", shape_text(tensor.shape));
     for (int64_t dim : tensor.shape)
-      if (dim < kUnknownDim) return error(kInputNames[i], " has a negative size: ", shape_text(tensor.shape));
+      if (dim < kUnknownDim)
+        return error(kInputNames[i], " has a negative size: ", shape_text(tensor.shape));
   }
   return {};
 }
@@ -132,11 +135,13 @@ Status check_image(const Problem& p) {
     if (expected < 1)
       return error("input ", axis.name, " ", axis.in, " with padding ", axis.before, "+", axis.after,
                    " is smaller than the kernel's extent ", axis.dilation * (axis.kernel - 1) + 1,
-                   " (kernel ", axis.kernel, ", dilation ", axis.dilation, "): the output would be empty");
+                   " (kernel ", axis.kernel, ", dilation ", axis.dilation,
+                   "): the output would be empty");
     if (known(axis.out) && axis.out != expected)
       return error("offset has ", axis.name, " ", axis.out, ", expected the output ", axis.name, " ",
                    expected, " (input ", axis.in, ", padding ", axis.before, "+", axis.after,
-                   ", kernel ", axis.kernel, ", dilation ", axis.dilation, ", stride ", axis.stride, ")");
+                   ", kernel ", axis.kernel, ", dilation ", axis.dilation, ", stride ", axis.stride,
+                   ")");
   }
   // Pixel indices are 32-bit, counted in the image with its border of two.
   if (known(p.in_h) && known(p.in_w) && (p.in_h + 4) * (p.in_w + 4) > kMaxInt32)
@@ -155,18 +160,19 @@ Status check_channels(const Problem& p, int64_t weight_channels) {
     if (p.in_channels % p.group)
       return error("input has ", p.in_channels, " channels, expected a multiple of group = ", p.group);
     if (p.in_channels % p.offset_group)
-      return error("input has ", p.in_channels, " channels, expected a multiple of offset_group = ",
-                   p.offset_group);
+      return error("input has ", p.in_channels,
+                   " channels, expected a multiple of offset_group = ", p.offset_group);
     if (known(weight_channels) && weight_channels != p.in_channels / p.group)
-      return error("weight has ", weight_channels, " input channels, expected C / group = ",
-                   p.in_channels / p.group, " (C=", p.in_channels, ", group=", p.group, ")");
+      return error("weight has ", weight_channels,
+                   " input channels, expected C / group = ", p.in_channels / p.group,
+                   " (C=", p.in_channels, ", group=", p.group, ")");
   }
   if (known(p.out_channels)) {
     if (p.out_channels > kMaxInt32)
       return error("weight has ", p.out_channels, " output channels, expected at most ", kMaxInt32);
     if (p.out_channels % p.group)
-      return error("weight has ", p.out_channels, " output channels, expected a multiple of group = ",
-                   p.group);
+      return error("weight has ", p.out_channels,
+                   " output channels, expected a multiple of group = ", p.group);
   }
   return {};
 }
@@ -209,10 +215,9 @@ Status check_kernel(const Attributes& attributes, Problem* p) {
     *kernel[axis] = given;
   }
   if (known(p->kernel_h) && known(p->kernel_w) && p->kernel_h > kMaxInt32 / p->kernel_w)
-    return error("weight has a ", p->kernel_h, "x", p->kernel_w, " kernel, expected at most ", kMaxInt32,
-                 " taps");
-  if (known(p->kernel_h) && known(p->kernel_w) &&
-      p->offset_group > (INT64_MAX / 2) / p->taps())
+    return error("weight has a ", p->kernel_h, "x", p->kernel_w, " kernel, expected at most ",
+                 kMaxInt32, " taps");
+  if (known(p->kernel_h) && known(p->kernel_w) && p->offset_group > (INT64_MAX / 2) / p->taps())
     return error("attribute offset_group is ", p->offset_group, ", too large for a ", p->kernel_h, "x",
                  p->kernel_w, " kernel");
   return {};

@@ -78,10 +78,13 @@ OptionalTensor dense(const OptionalTensor& tensor) {
   return tensor ? OptionalTensor(torch::stable::contiguous(*tensor)) : std::nullopt;
 }
 
-const void* data(const OptionalTensor& tensor) { return tensor ? tensor->const_data_ptr() : nullptr; }
+const void* data(const OptionalTensor& tensor) {
+  return tensor ? tensor->const_data_ptr() : nullptr;
+}
 
-Tensor deform_conv2d(Tensor input, Tensor weight, Tensor offset, OptionalTensor bias, OptionalTensor mask,
-                     Ints stride, Ints padding, Ints dilation, int64_t groups, int64_t offset_groups) {
+Tensor deform_conv2d(Tensor input, Tensor weight, Tensor offset, OptionalTensor bias,
+                     OptionalTensor mask, Ints stride, Ints padding, Ints dilation, int64_t groups,
+                     int64_t offset_groups) {
   const dcn::Problem problem = checked_problem({input, weight, offset, bias, mask}, stride, padding,
                                                dilation, groups, offset_groups);
   const OptionalTensor x = dense(input), w = dense(weight), o = dense(offset), b = dense(bias),
@@ -107,8 +110,8 @@ Tensor deform_conv2d(Tensor input, Tensor weight, Tensor offset, OptionalTensor 
 // Gradients of (input, weight, offset, bias, mask). One that `wanted` does not ask for is empty.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> deform_conv2d_backward(
     Tensor grad_output, Tensor input, Tensor weight, Tensor offset, OptionalTensor bias,
-    OptionalTensor mask, Ints stride, Ints padding, Ints dilation, int64_t groups, int64_t offset_groups,
-    std::vector<bool> wanted) {
+    OptionalTensor mask, Ints stride, Ints padding, Ints dilation, int64_t groups,
+    int64_t offset_groups, std::vector<bool> wanted) {
   const OptionalTensor inputs[dcn::kInputCount] = {input, weight, offset, bias, mask};
   const dcn::Problem problem =
       checked_problem(inputs, stride, padding, dilation, groups, offset_groups);

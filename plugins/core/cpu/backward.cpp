@@ -8,7 +8,7 @@
 namespace dcn::cpu {
 namespace {
 
-constexpr int64_t kSumBytes = int64_t{8} << 20;   // sums for offset and mask held at a time
+constexpr int64_t kSumBytes = int64_t{8} << 20;  // sums for offset and mask held at a time
 constexpr int64_t kPiecesOfMemset = 64;
 
 // Runs of slices with the same channels: what one task owns.
@@ -19,18 +19,18 @@ struct Owner {
 
 struct Slices {
   std::vector<Slice> all;
-  std::vector<Owner> owners;       // ordered by offset group
-  int64_t padded_columns = 0;      // of all slices
+  std::vector<Owner> owners;   // ordered by offset group
+  int64_t padded_columns = 0;  // of all slices
 
   // Depends on the problem and the kernels alone, never on the number of threads.
   Slices(const OwnedLayout& layout, const Kernels& kernels) {
     const Problem& p = layout.get().problem;
     constexpr int64_t kWantedOwners = 8, kMostChannels = 64;
-    const int64_t size =
-        std::clamp(round_up(divide_up(p.in_channels, kWantedOwners), kernels.lanes), kernels.lanes,
-                   kMostChannels);
+    const int64_t size = std::clamp(round_up(divide_up(p.in_channels, kWantedOwners), kernels.lanes),
+                                    kernels.lanes, kMostChannels);
     for (int64_t group = 0; group < p.group; ++group)
-      for (int64_t s = layout.get().group_segments[group]; s < layout.get().group_segments[group + 1]; ++s)
+      for (int64_t s = layout.get().group_segments[group]; s < layout.get().group_segments[group + 1];
+           ++s)
         for (int64_t first = 0; first < layout.segments()[s].channels; first += size)
           add_owner(p, kernels, group, s, layout.segments()[s], first,
                     std::min(size, layout.segments()[s].channels - first));
@@ -69,11 +69,13 @@ class Backward {
         tile_(tile_pixels(problem, kernels_, 1, 1)),
         wants_data_(args.grad_input || args.grad_offset || args.grad_mask),
         staged_input_(layout_.staged_elements() * arithmetic_),
-        staged_grad_output_((p_.group * p_.out_pixels() * layout_.get().padded_out + kSlack) * arithmetic_),
+        staged_grad_output_((p_.group * p_.out_pixels() * layout_.get().padded_out + kSlack) *
+                            arithmetic_),
         staged_grad_input_(args.grad_input ? layout_.staged_elements() * arithmetic_ : 0),
-        packed_transposed_(
-            wants_data_ ? slices_.padded_columns * p_.group_out_channels() * arithmetic_ : 0),
-        grad_columns_(args.grad_weight ? slices_.padded_columns * layout_.get().padded_out * arithmetic_ : 0) {}
+        packed_transposed_(wants_data_ ? slices_.padded_columns * p_.group_out_channels() * arithmetic_
+                                       : 0),
+        grad_columns_(args.grad_weight ? slices_.padded_columns * layout_.get().padded_out * arithmetic_
+                                       : 0) {}
 
   void run() {
     if (wants_data_)
@@ -101,7 +103,9 @@ class Backward {
   }
 
  private:
-  static const void* at(const void* base, int64_t bytes) { return static_cast<const char*>(base) + bytes; }
+  static const void* at(const void* base, int64_t bytes) {
+    return static_cast<const char*>(base) + bytes;
+  }
   static void* at(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
 
   void* packed_transposed(const Slice& slice) const {
@@ -128,8 +132,8 @@ class Backward {
     parallel_for(executor_, p_.group * chunks, [&](int64_t i) {
       const int64_t group = i / chunks, outs = p_.group_out_channels();
       StageJob job{};
-      job.planar = at(args_.grad_output,
-                      (n * p_.out_channels + group * outs) * p_.out_pixels() * element_);
+      job.planar =
+          at(args_.grad_output, (n * p_.out_channels + group * outs) * p_.out_pixels() * element_);
       job.staged = staged_grad_output_.bytes() +
                    group * p_.out_pixels() * layout_.get().padded_out * arithmetic_;
       job.channels = outs;
@@ -142,7 +146,8 @@ class Backward {
     });
   }
 
-  BackwardTile tile(int64_t n, const Slice& slice, int64_t first, int64_t end, const Scratch& scratch) const {
+  BackwardTile tile(int64_t n, const Slice& slice, int64_t first, int64_t end,
+                    const Scratch& scratch) const {
     BackwardTile tile{};
     tile.layout = &layout_.get();
     tile.source.staged = staged_input_.data();
@@ -197,15 +202,15 @@ class Backward {
     parallel_for(executor_, p_.offset_group * taps, [&](int64_t i) {
       const int64_t offset_group = i / taps, tap = i % taps;
       std::vector<const void*> parts;
-      for (int64_t kind = 0; kind < 3; ++kind) {   // offset y, offset x, mask
+      for (int64_t kind = 0; kind < 3; ++kind) {  // offset y, offset x, mask
         const bool is_mask = kind == 2;
         void* gradient = is_mask ? args_.grad_mask : args_.grad_offset;
         if (!gradient) continue;
         parts.clear();
         for (size_t owner = 0; owner < slices_.owners.size(); ++owner)
           if (slices_.owners[owner].offset_group == offset_group)
-            parts.push_back(sums.bytes() +
-                            ((static_cast<int64_t>(owner) * taps + tap) * 3 + kind) * stride * arithmetic_);
+            parts.push_back(sums.bytes() + ((static_cast<int64_t>(owner) * taps + tap) * 3 + kind) *
+                                               stride * arithmetic_);
         const int64_t row = is_mask ? i : 2 * i + kind;
         const int64_t image = n * (is_mask ? 1 : 2) * mask_elements();
         SumRow job{};
@@ -246,7 +251,8 @@ class Backward {
       for (int64_t s = 0; s < slices_.owners[i].slices; ++s) {
         const Slice& slice = slices_.all[slices_.owners[i].first_slice + s];
         for (int64_t pixel = 0; pixel < p_.out_pixels(); pixel += tile_)
-          kernels_.backward_weight_tile({tile(n, slice, pixel, p_.out_pixels(), scratch), grad_columns(slice)});
+          kernels_.backward_weight_tile(
+              {tile(n, slice, pixel, p_.out_pixels(), scratch), grad_columns(slice)});
       }
     });
   }
@@ -260,7 +266,8 @@ class Backward {
   const int64_t element_, arithmetic_, coordinate_;
   const int64_t tile_;
   const bool wants_data_;
-  const Scratch staged_input_, staged_grad_output_, staged_grad_input_, packed_transposed_, grad_columns_;
+  const Scratch staged_input_, staged_grad_output_, staged_grad_input_, packed_transposed_,
+      grad_columns_;
 };
 
 }  // namespace

@@ -26,8 +26,8 @@ struct BackwardScratch {
 // Where one tap of a slice reads the image and adds to its gradient.
 template <class A>
 struct Corners {
-  const A* image;   // the segment's staged image at the slice's first channel
-  A* grad;          // likewise, or null
+  const A* image;  // the segment's staged image at the slice's first channel
+  A* grad;         // likewise, or null
   int64_t pixel_stride, row_stride;
   int64_t channels;
 };
@@ -195,12 +195,14 @@ void sum_rows_as(const SumRow& row) {
 template <class T>
 void sum_rows(const SumRow& row) {
   using A = Arithmetic<T>;
-  if constexpr (sizeof(A) == sizeof(double)) return sum_rows_as<double, double>(row);
-  else switch (row.coordinate_dtype) {
-    case DType::kFloat16: return sum_rows_as<A, Float16>(row);
-    case DType::kBFloat16: return sum_rows_as<A, BFloat16>(row);
-    default: return sum_rows_as<A, float>(row);
-  }
+  if constexpr (sizeof(A) == sizeof(double))
+    return sum_rows_as<double, double>(row);
+  else
+    switch (row.coordinate_dtype) {
+      case DType::kFloat16: return sum_rows_as<A, Float16>(row);
+      case DType::kBFloat16: return sum_rows_as<A, BFloat16>(row);
+      default: return sum_rows_as<A, float>(row);
+    }
 }
 
 // Gradient of the bias of one channel. In double, which costs nothing beside the rest.

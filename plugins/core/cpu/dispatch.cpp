@@ -6,9 +6,9 @@
 
 namespace dcn::cpu {
 
-#define DCN_DECLARE(isa)                                                                           \
-  namespace isa {                                                                                  \
-  extern const Kernels kFloat32, kFloat16, kBFloat16, kFloat64;                                    \
+#define DCN_DECLARE(isa)                                        \
+  namespace isa {                                               \
+  extern const Kernels kFloat32, kFloat16, kBFloat16, kFloat64; \
   }
 DCN_DECLARE(baseline)
 #if defined(DCN_X86)
@@ -27,11 +27,12 @@ struct InstructionSet {
 
 const InstructionSet& chosen() {
   static const InstructionSet set = [] {
-#define DCN_SET(isa, available)                                                                    \
-  InstructionSet {                                                                                 \
-    #isa, available, &isa::kFloat32, &isa::kFloat16, &isa::kBFloat16, &isa::kFloat64               \
+#define DCN_SET(isa, available)                                                      \
+  InstructionSet {                                                                   \
+    #isa, available, &isa::kFloat32, &isa::kFloat16, &isa::kBFloat16, &isa::kFloat64 \
   }
-    const InstructionSet sets[] = {   // best first
+    const InstructionSet sets[] = {
+        // best first
 #if defined(DCN_X86)
         DCN_SET(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")),
@@ -52,7 +53,9 @@ const InstructionSet& chosen() {
 
 }  // namespace
 
-const char* instruction_set() { return chosen().name; }
+const char* instruction_set() {
+  return chosen().name;
+}
 
 const Kernels& kernels_for(DType dtype) {
   const InstructionSet& set = chosen();

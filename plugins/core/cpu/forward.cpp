@@ -6,7 +6,7 @@
 namespace dcn::cpu {
 namespace {
 
-constexpr int64_t kRoundBytes = int64_t{16} << 20;   // staged images of one round, beyond the first
+constexpr int64_t kRoundBytes = int64_t{16} << 20;  // staged images of one round, beyond the first
 
 // The output channels in blocks; smaller ones where `wanted` blocks are needed to occupy threads.
 std::vector<OutputBlock> output_blocks(const Problem& p, const Kernels& kernels, int64_t wanted) {

@@ -13,7 +13,7 @@ struct ForwardScratch {
   TilePositions positions;
   TapPlan<A> plans[kPlannedTaps];
   A columns[kTilePixels * kLeftStride];
-  A results[kTilePixels * kOutputBlock + kSlack];   // [pixel][output channel of the block]
+  A results[kTilePixels * kOutputBlock + kSlack];  // [pixel][output channel of the block]
 };
 
 // Plans of one offset group, made when first asked for.
@@ -41,7 +41,7 @@ class Plans {
   const ForwardTile& tile_;
   ForwardScratch<A>* scratch_;
   int64_t offset_group_ = -1;
-  int64_t planned_[kPlannedTaps];   // the tap that each slot holds
+  int64_t planned_[kPlannedTaps];  // the tap that each slot holds
 };
 
 // Walks through the K of a group: (segment, tap, channel).
@@ -87,7 +87,8 @@ void write_block(const ForwardTile& tile, const OutputBlock& block, const Arithm
   T* output = static_cast<T*>(tile.output) + first_out * p.out_pixels() + tile.first_pixel;
   for (int64_t o = 0; o < block.count; o += N) {
     A bias_lanes[N] = {};
-    for (int i = 0; i < N && bias && o + i < block.count; ++i) bias_lanes[i] = load(bias[first_out + o + i]);
+    for (int i = 0; i < N && bias && o + i < block.count; ++i)
+      bias_lanes[i] = load(bias[first_out + o + i]);
     for (int64_t m = 0; m < tile.pixels; m += N) {
       Vec<A, N> rows[N];
       for (int i = 0; i < N; ++i) rows[i] = load_vec<Vec<A, N>>(results + (m + i) * result_stride + o);
@@ -109,8 +110,8 @@ void forward_tile(const ForwardTile& tile) {
   Plans<A> plans(tile, scratch);
   for (int64_t b = 0; b < tile.block_count; ++b) {
     const OutputBlock& block = tile.blocks[b];
-    const A* packed = static_cast<const A*>(tile.packed_weight) +
-                      block.group * layout.group_k * layout.padded_out;
+    const A* packed =
+        static_cast<const A*>(tile.packed_weight) + block.group * layout.group_k * layout.padded_out;
     const int64_t padded = (block.count + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
     ColumnCursor<A> cursor(tile, block.group, &plans);
     for (int64_t k = 0; k < layout.group_k; k += kColumnChunk) {

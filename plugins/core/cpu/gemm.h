@@ -18,19 +18,19 @@ inline constexpr int64_t kPanelWidth = kPanelVectors * kLanes<A>;
 inline constexpr int64_t kLeftStride = kColumnChunk + 16;
 
 enum class Left {
-  kRows,      // element (row m, k) at left[m * kLeftStride + k]
-  kColumns,   // element (row m, k) at left[k * kLeftStride + m]
+  kRows,     // element (row m, k) at left[m * kLeftStride + k]
+  kColumns,  // element (row m, k) at left[k * kLeftStride + m]
 };
 
 template <class A>
 struct Product {
-  int64_t depth;           // length of the sums
+  int64_t depth;  // length of the sums
   const A* left;
-  const A* right;          // [depth][right_stride]
+  const A* right;  // [depth][right_stride]
   int64_t right_stride;
-  A* result;               // [rows][result_stride]
+  A* result;  // [rows][result_stride]
   int64_t result_stride;
-  bool accumulate;         // add to the result instead of overwriting it
+  bool accumulate;  // add to the result instead of overwriting it
 };
 
 // Sums start from zero and are added to the result at the end: shorter chains, smaller error.

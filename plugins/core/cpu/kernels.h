@@ -18,37 +18,37 @@ namespace dcn::cpu {
 // Pixels of one tile: a multiple of every kernel's row block (14, 12, 6), small enough that a tile's
 // columns and results stay in the second-level cache.
 inline constexpr int64_t kTilePixels = 168;
-inline constexpr int64_t kColumnChunk = 512;    // K values sampled before each GEMM
-inline constexpr int64_t kOutputBlock = 512;    // output channels of one tile's results
-inline constexpr int64_t kPlannedTaps = 64;     // taps whose coordinates are kept for a tile
-inline constexpr int64_t kSlack = 64;           // elements that a vector may overrun a buffer by
+inline constexpr int64_t kColumnChunk = 512;  // K values sampled before each GEMM
+inline constexpr int64_t kOutputBlock = 512;  // output channels of one tile's results
+inline constexpr int64_t kPlannedTaps = 64;   // taps whose coordinates are kept for a tile
+inline constexpr int64_t kSlack = 64;         // elements that a vector may overrun a buffer by
 
 // A run of input channels with the same group and the same offset group.
 struct Segment {
   int64_t first_channel;
   int64_t channels;
   int64_t offset_group;
-  int64_t k_begin;   // its first row in the group's K
+  int64_t k_begin;  // its first row in the group's K
 };
 
 struct Layout {
   Problem problem;
-  int64_t staged_w;                 // W + 4
-  int64_t staged_pixels;            // (H + 4) * (W + 4)
-  int64_t group_k;                  // K of one group
-  int64_t padded_out;               // output channels of a group, rounded up to whole vectors
-  const Segment* segments;          // in order of channels
-  const int64_t* group_segments;    // [group + 1]: where each group's segments begin
+  int64_t staged_w;               // W + 4
+  int64_t staged_pixels;          // (H + 4) * (W + 4)
+  int64_t group_k;                // K of one group
+  int64_t padded_out;             // output channels of a group, rounded up to whole vectors
+  const Segment* segments;        // in order of channels
+  const int64_t* group_segments;  // [group + 1]: where each group's segments begin
 };
 
 // Rows of an image to channels-last order, or back.
 struct StageJob {
-  const void* planar;     // [channels, height, width] of T
-  void* staged;           // [height + 2*border, width + 2*border, pixel_stride] of A
+  const void* planar;  // [channels, height, width] of T
+  void* staged;        // [height + 2*border, width + 2*border, pixel_stride] of A
   int64_t channels, height, width;
   int64_t border;
-  int64_t pixel_stride;   // >= channels; what lies between is zero
-  int64_t first_row, rows;   // of the staged image when staging, of the planar one when unstaging
+  int64_t pixel_stride;     // >= channels; what lies between is zero
+  int64_t first_row, rows;  // of the staged image when staging, of the planar one when unstaging
 };
 
 struct UnstageJob {
@@ -57,19 +57,19 @@ struct UnstageJob {
   int64_t channels, height, width;
   int64_t border;
   int64_t pixel_stride;
-  int64_t first_row, rows;   // of the planar image
+  int64_t first_row, rows;  // of the planar image
 };
 
 // Where the samples of one image come from.
 struct SampleSource {
-  const void* staged;   // the staged image, of A
-  const void* offset;   // [offset_group*kH*kW*2, oH, oW] of the coordinate dtype
-  const void* mask;     // [offset_group*kH*kW, oH, oW] of the coordinate dtype, or null
+  const void* staged;  // the staged image, of A
+  const void* offset;  // [offset_group*kH*kW*2, oH, oW] of the coordinate dtype
+  const void* mask;    // [offset_group*kH*kW, oH, oW] of the coordinate dtype, or null
 };
 
 struct OutputBlock {
   int64_t group;
-  int64_t first;   // within the group, a multiple of the panel width
+  int64_t first;  // within the group, a multiple of the panel width
   int64_t count;
 };
 
@@ -77,43 +77,43 @@ struct ForwardTile {
   const Layout* layout;
   SampleSource source;
   const void* packed_weight;
-  const void* bias;                      // [O] of T, or null
-  void* output;                          // [O, oH, oW] of T
-  int64_t first_pixel, pixels;           // pixels <= kTilePixels
+  const void* bias;             // [O] of T, or null
+  void* output;                 // [O, oH, oW] of T
+  int64_t first_pixel, pixels;  // pixels <= kTilePixels
   const OutputBlock* blocks;
   int64_t block_count;
-  void* scratch;                         // forward_scratch_bytes
+  void* scratch;  // forward_scratch_bytes
 };
 
 // A run of a segment's channels that one task of the backward pass owns, for a run of taps.
 struct Slice {
   int64_t segment;
-  int64_t first_channel;   // within the segment
+  int64_t first_channel;  // within the segment
   int64_t channels;
   int64_t group;
   int64_t first_tap, taps;
-  int64_t padded_columns;    // taps * channels, rounded up to whole vectors
-  int64_t packed_begin;      // where its packed transposed weight and its weight gradient begin
+  int64_t padded_columns;  // taps * channels, rounded up to whole vectors
+  int64_t packed_begin;    // where its packed transposed weight and its weight gradient begin
 };
 
 struct BackwardTile {
   const Layout* layout;
   SampleSource source;
   const Slice* slice;
-  const void* staged_grad_output;   // [group][oH*oW][padded_out] of A
+  const void* staged_grad_output;  // [group][oH*oW][padded_out] of A
   int64_t first_pixel, pixels;
-  void* scratch;                    // backward_scratch_bytes
+  void* scratch;  // backward_scratch_bytes
 };
 
 // Gradients of input, offset and mask. The sums over the slice's channels go to `sums`:
 // [slice tap][3][band pixels] of A, in the order (offset y, offset x, mask).
 struct BackwardDataTile {
   BackwardTile tile;
-  const void* packed_transposed;   // [panel][O/group][panel width] of A
-  void* staged_grad_input;         // like the staged image, or null
-  void* sums;                      // null: gradients of offset and mask are not wanted
-  int64_t sums_stride;             // elements from one row of sums to the next
-  int64_t sums_first_pixel;        // the pixel of the first element of a row
+  const void* packed_transposed;  // [panel][O/group][panel width] of A
+  void* staged_grad_input;        // like the staged image, or null
+  void* sums;                     // null: gradients of offset and mask are not wanted
+  int64_t sums_stride;            // elements from one row of sums to the next
+  int64_t sums_first_pixel;       // the pixel of the first element of a row
 };
 
 // Adds the tile's share of the weight gradient to grad_columns [slice column][padded_out] of A.
@@ -124,19 +124,19 @@ struct BackwardWeightTile {
 
 // One row of gradient sums, added up over the slices that share an offset group, in fixed order.
 struct SumRow {
-  const void* const* parts;   // [count], each a row of A
+  const void* const* parts;  // [count], each a row of A
   int64_t count;
   int64_t pixels;
-  void* to;                   // of the coordinate dtype
+  void* to;  // of the coordinate dtype
   DType coordinate_dtype;
 };
 
 struct Kernels {
-  int64_t lanes;         // elements of A in a vector
-  int64_t panel_width;   // output channels of one weight panel
-  int64_t row_block;     // pixels of one GEMM block
-  size_t element_bytes;  // of T
-  size_t arithmetic_bytes;   // of A
+  int64_t lanes;            // elements of A in a vector
+  int64_t panel_width;      // output channels of one weight panel
+  int64_t row_block;        // pixels of one GEMM block
+  size_t element_bytes;     // of T
+  size_t arithmetic_bytes;  // of A
   size_t forward_scratch_bytes;
   size_t backward_scratch_bytes;
 
@@ -147,7 +147,8 @@ struct Kernels {
   void (*forward_tile)(const ForwardTile&);
   void (*backward_data_tile)(const BackwardDataTile&);
   void (*backward_weight_tile)(const BackwardWeightTile&);
-  void (*unpack_weight_gradient)(const Layout&, const Slice&, const void* grad_columns, void* grad_weight);
+  void (*unpack_weight_gradient)(const Layout&, const Slice&, const void* grad_columns,
+                                 void* grad_weight);
   void (*sum_rows)(const SumRow&);
   void (*sum_channel)(const void* grad_output, int64_t batch, int64_t batch_stride, int64_t pixels,
                       void* grad_bias);

@@ -22,7 +22,7 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
   for (int64_t s = layout.group_segments[group]; s < layout.group_segments[group + 1]; ++s) {
     const Segment& segment = layout.segments[s];
     const int64_t channel_in_group = segment.first_channel - group * p.group_in_channels();
-    const int64_t values = segment.channels * taps;   // in the user's order: (channel, tap)
+    const int64_t values = segment.channels * taps;  // in the user's order: (channel, tap)
     for (int64_t o = 0; o < width; o += N) {
       // The narrowest panel may be less than a block wide.
       const int64_t columns = width - o < N ? width - o : N;
@@ -31,8 +31,8 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
         for (int i = 0; i < N; ++i) {
           const int64_t out = first_out + o + i;
           if (out >= outs) break;
-          const T* from = static_cast<const T*>(weight) +
-                          (group * outs + out) * layout.group_k + channel_in_group * taps + v;
+          const T* from = static_cast<const T*>(weight) + (group * outs + out) * layout.group_k +
+                          channel_in_group * taps + v;
           block[i] = load_lanes<T, N>(from, values - v);
         }
         transpose<A, N>(block);
@@ -70,10 +70,9 @@ void pack_transposed(const Layout& layout, const Slice& slice, const void* weigh
       for (int64_t j = 0; j < width; ++j) {
         const int64_t column = first + j;
         to[o * width + j] =
-            column < columns
-                ? load(static_cast<const T*>(weight)[weight_index(
-                      layout, slice, o, column / slice.channels, column % slice.channels)])
-                : A(0);
+            column < columns ? load(static_cast<const T*>(weight)[weight_index(
+                                   layout, slice, o, column / slice.channels, column % slice.channels)])
+                             : A(0);
       }
   }
 }

@@ -36,7 +36,11 @@ void parallel_for(const Executor& executor, int64_t count, const F& f) {
   if (call.failed) std::rethrow_exception(call.error);
 }
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+inline int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+inline int64_t round_up(int64_t a, int64_t b) {
+  return divide_up(a, b) * b;
+}
 
 }  // namespace dcn::cpu

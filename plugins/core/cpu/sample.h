@@ -31,8 +31,8 @@ DCN_INLINE void fill_positions(const Problem& p, int64_t first_pixel, int64_t pi
 // One tap of one offset group, for the pixels of a tile.
 template <class A>
 struct TapPlan {
-  int32_t corner[kTilePixels];   // staged pixel of the upper left corner
-  A weight[4][kTilePixels];      // of (top left, top right, bottom left, bottom right), mask included
+  int32_t corner[kTilePixels];  // staged pixel of the upper left corner
+  A weight[4][kTilePixels];     // of (top left, top right, bottom left, bottom right), mask included
   A fraction_y[kTilePixels];
   A fraction_x[kTilePixels];
   A mask[kTilePixels];
@@ -110,11 +110,13 @@ void gather(const TapPlan<A>& plan, const A* image, int64_t pixel_stride, int64_
   for (int64_t i = 0; i < pixels; ++i) {
     const A* top = image + plan.corner[i] * pixel_stride;
     const A* bottom = top + row_stride;
-    const A w0 = plan.weight[0][i], w1 = plan.weight[1][i], w2 = plan.weight[2][i], w3 = plan.weight[3][i];
+    const A w0 = plan.weight[0][i], w1 = plan.weight[1][i], w2 = plan.weight[2][i],
+            w3 = plan.weight[3][i];
     A* to = columns + i * kLeftStride;
     for (int64_t c = 0; c < channels; c += N)
-      store_vec(to + c, (w0 * load_vec<V>(top + c) + w1 * load_vec<V>(top + pixel_stride + c)) +
-                            (w2 * load_vec<V>(bottom + c) + w3 * load_vec<V>(bottom + pixel_stride + c)));
+      store_vec(to + c,
+                (w0 * load_vec<V>(top + c) + w1 * load_vec<V>(top + pixel_stride + c)) +
+                    (w2 * load_vec<V>(bottom + c) + w3 * load_vec<V>(bottom + pixel_stride + c)));
   }
 }
 

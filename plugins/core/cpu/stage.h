@@ -63,8 +63,8 @@ void unstage(const UnstageJob& job) {
   const int64_t plane = job.height * job.width;
   const int64_t row_elements = (job.width + 2 * job.border) * job.pixel_stride;
   for (int64_t y = job.first_row; y < job.first_row + job.rows; ++y) {
-    const A* from =
-        static_cast<const A*>(job.staged) + (y + job.border) * row_elements + job.border * job.pixel_stride;
+    const A* from = static_cast<const A*>(job.staged) + (y + job.border) * row_elements +
+                    job.border * job.pixel_stride;
     T* to = static_cast<T*>(job.planar) + y * job.width;
     for (int64_t c = 0; c < job.channels; c += N) {
       for (int64_t x = 0; x < job.width; x += N) {

@@ -12,20 +12,20 @@ namespace dcn::cpu::DCN_ISA {
 
 #if defined(__AVX512F__)
 inline constexpr int kVectorBytes = 64;
-inline constexpr int kRowBlock = 14;   // 14 x 2 accumulators of 32 registers
+inline constexpr int kRowBlock = 14;  // 14 x 2 accumulators of 32 registers
 #elif defined(__AVX2__)
 inline constexpr int kVectorBytes = 32;
-inline constexpr int kRowBlock = 6;    // 6 x 2 accumulators of 16 registers
+inline constexpr int kRowBlock = 6;  // 6 x 2 accumulators of 16 registers
 #elif defined(__aarch64__)
 inline constexpr int kVectorBytes = 16;
-inline constexpr int kRowBlock = 12;   // 12 x 2 accumulators of 32 registers
+inline constexpr int kRowBlock = 12;  // 12 x 2 accumulators of 32 registers
 #else
 inline constexpr int kVectorBytes = 16;
 inline constexpr int kRowBlock = 6;
 #endif
 
 template <class A>
-inline constexpr int kLanes = kVectorBytes / sizeof(A);   // lanes of a full vector
+inline constexpr int kLanes = kVectorBytes / sizeof(A);  // lanes of a full vector
 
 template <class A, int N>
 struct VecOf {
@@ -48,7 +48,7 @@ DCN_INLINE void store_vec(A* to, V v) {
 
 template <class V, class A>
 DCN_INLINE V splat(A value) {
-  return value - V{};   // minus zero keeps every value, -0 included
+  return value - V{};  // minus zero keeps every value, -0 included
 }
 
 template <class A, int N>

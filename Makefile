@@ -1,0 +1,55 @@
+# Thin words over the real tools. Everything happens in .venv; nothing is installed in the system.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins tools -type f \
+	-not -path '*/__pycache__/*' 2>/dev/null)
+CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.h')
+
+.PHONY: help setup demo test test-versions lint format clean
+
+help:
+	@echo "make demo             train, export, verify and compare on real data; writes demo_out/"
+	@echo "make test             the whole test suite"
+	@echo "make test-versions    the onnxruntime library in old and new onnxruntimes"
+	@echo "make lint             ruff, mypy, clang-format, and the rule of the core"
+	@echo "make format           let ruff and clang-format write"
+	@echo "make clean            remove .venv, build and what the demo wrote"
+
+# Progress is shown, because the first time this fetches torch and compiles.
+$(VENV)/dependencies: requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -r requirements-dev.txt
+	touch $@
+
+$(VENV)/installed: $(VENV)/dependencies $(SOURCES)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --no-build-isolation --no-deps .
+	touch $@
+
+setup: $(VENV)/installed
+
+demo: setup
+	$(BIN)/python export_examples/digits/demo.py --out demo_out
+
+test: setup
+	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+
+# VERSIONS="1.20.1 1.23.2" runs only those.
+test-versions: setup
+	$(BIN)/python tests/versions/onnxruntime_versions.py $(if $(VERSIONS),--versions $(VERSIONS))
+
+lint: $(VENV)/dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+	sh tools/check_core_headers.sh
+
+format: $(VENV)/dependencies
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+
+clean:
+	rm -rf $(VENV) build demo_out
