@@ -210,15 +210,12 @@ def test_names_and_keyword_inputs(exporter: Any, tmp_path: Path) -> None:
     assert relative_error(run_ours(path, *single), expected(case, inputs)[:1]) <= 1e-6
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("exporter", EXPORTERS)
-def test_the_nodes_are_named_by_module(exporter: Any, tmp_path: Path) -> None:
-    report = export(
-        Network(),
-        torch.randn(2, 6, 9, 8),
-        tmp_path / "network.onnx",
-        exporter=exporter,
-        verify=False,
-    )
+def test_the_nodes_are_named_by_module(exporter: Any, form: Any, tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    image = torch.randn(2, 6, 9, 8)
+    report = export(Network(), image, path, form=form, exporter=exporter, verify=False)
     assert [node.name.split("/")[1] for node in report.nodes] == ["first", "second"]
 
 

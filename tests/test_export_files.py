@@ -115,6 +115,15 @@ def test_a_file_that_computes_something_else_is_not_written(tmp_path: Path) -> N
     assert listing(tmp_path) == ["model.onnx"]
 
 
+def test_a_file_that_no_runtime_here_can_run_is_written_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    with pytest.warns(UserWarning, match="not verified.*bfloat16"):
+        report = export(Network().bfloat16(), IMAGE.bfloat16(), path)
+    assert report.verification is not None
+    assert not report.verification.passed
+    assert listing(tmp_path) == ["model.onnx"]
+
+
 @pytest.mark.parametrize("exporter", EXPORTERS)
 def test_a_model_that_does_not_run(exporter: Any, tmp_path: Path) -> None:
     other = next(name for name in EXPORTERS if name != exporter)
@@ -162,7 +171,7 @@ def test_bfloat16_before_opset_22(exporter: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("exporter", EXPORTERS)
 def test_a_geometry_that_follows_from_the_input(exporter: Any, tmp_path: Path) -> None:
-    """The weight has as many output channels as the image has rows: an attribute cannot follow."""
+    """A kernel size that is known at run time only cannot be an attribute."""
 
     class FromInput(nn.Module):
         def forward(self, image: Tensor, kernel: Tensor) -> Tensor:
@@ -171,6 +180,8 @@ def test_a_geometry_that_follows_from_the_input(exporter: Any, tmp_path: Path) -
 
     inputs = (torch.randn(2, 3, 12, 12), torch.randn(4, 3, 3, 3))
     shapes = (None, {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC})
-    with pytest.raises(ExportError):
+    with pytest.raises(
+        ExportError, match=r"^(the weight of )?a DeformConv2d has .* expected .*constant"
+    ):
         export(FromInput(), inputs, tmp_path / "m.onnx", exporter=exporter, dynamic_shapes=shapes)
     assert listing(tmp_path) == []

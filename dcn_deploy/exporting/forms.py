@@ -19,7 +19,7 @@ import onnx
 import onnx_ir as ir
 
 from ..contract import contract
-from ..onnx_graph import STANDARD_OP, deformable_nodes, prepare
+from ..onnx_graph import STANDARD_OP, DeformableNode, deformable_nodes, prepare
 from .node import ExportError, plugin_attributes, zero_bias
 
 Form = Literal["portable", "custom", "standard"]
@@ -61,23 +61,20 @@ def require_opset(opset: int, form: Form) -> None:
         )
 
 
-def _nodes(model: ir.Model) -> list[ir.Node]:
-    return [entry.node for entry in deformable_nodes(model) if entry.form != "foreign"]
+def _own(model: ir.Model) -> list[DeformableNode]:
+    return [entry for entry in deformable_nodes(model) if entry.form != "foreign"]
 
 
 def _to_custom(model: ir.Model) -> None:
-    for name in [key for key in model.functions if key[0] == contract().domain]:
-        del model.functions[name]
-    for entry in deformable_nodes(model):
-        if entry.form == "foreign":
-            continue
+    model.functions.pop((contract().domain, contract().op, ""), None)
+    for entry in _own(model):
         node = entry.node
+        model.opset_imports[contract().domain] = contract().version
         node.domain, node.op_type, node.version = contract().domain, contract().op, None
         attributes = entry.attributes | plugin_attributes()
         node.attributes.clear()
         node.attributes.update({a.name: a for a in ir.convenience.convert_attributes(attributes)})
         _give_bias(model, node)
-    model.opset_imports[contract().domain] = contract().version
 
 
 def _give_bias(model: ir.Model, node: ir.Node) -> None:
@@ -98,13 +95,12 @@ def _give_bias(model: ir.Model, node: ir.Node) -> None:
 
 def _is_mixed(node: ir.Node) -> bool:
     """Whether offset and mask are of another dtype than the data."""
-    return len({value.dtype for value in node.inputs if value is not None}) > 1
+    return len({value.dtype for value in node.inputs if value is not None} - {None}) > 1
 
 
 def _to_portable(model: ir.Model) -> None:
-    nodes = _nodes(model)
-    if nodes:
-        function = _function(model.opset_imports[""], any(_is_mixed(node) for node in nodes))
+    if nodes := [entry.node for entry in _own(model)]:
+        function = _function(model.opset_imports[""], any(map(_is_mixed, nodes)))
         model.functions[function.identifier()] = function
 
 
@@ -128,36 +124,39 @@ def _function(opset: int, mixed: bool) -> ir.Function:
 
 
 def _to_standard(model: ir.Model) -> None:
-    for node in _nodes(model):
+    for node in [entry.node for entry in _own(model)]:
         attributes = [node.attributes[name] for name in contract().attributes]
-        nodes, output = _standard(node.inputs, attributes, _is_mixed(node))
+        nodes, output = _standard(node.inputs, attributes, _is_mixed(node), node.name)
         graph = node.graph
         assert isinstance(graph, ir.Graph)
         ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, node.outputs, [output])
-    del model.opset_imports[contract().domain]
+    model.opset_imports.pop(contract().domain, None)
 
 
 def _standard(
-    inputs: Sequence[ir.Value | None], attributes: Sequence[ir.Attr], mixed: bool
+    inputs: Sequence[ir.Value | None],
+    attributes: Sequence[ir.Attr],
+    mixed: bool,
+    node_name: str | None = None,
 ) -> tuple[list[ir.Node], ir.Value]:
     """The standard operator, between casts where data and coordinates differ in dtype."""
     names = contract().inputs
     data, coordinate = inputs[names.index("input")], inputs[names.index("offset")]
     nodes: list[ir.Node] = []
 
-    def add(
-        op: str, inputs: Sequence[ir.Value | None], attributes: Sequence[ir.Attr] = ()
-    ) -> ir.Value:
-        nodes.append(ir.Node("", op, inputs, attributes))
-        return nodes[-1].outputs[0]
+    def add(node: ir.Node) -> ir.Value:
+        nodes.append(node)
+        return node.outputs[0]
 
     if mixed:
         inputs = [
-            value if name in COORDINATES or value is None else add("CastLike", [value, coordinate])
+            value
+            if name in COORDINATES or value is None
+            else add(ir.Node("", "CastLike", [value, coordinate]))
             for name, value in zip(names, inputs, strict=False)
         ]
-    output = add(STANDARD_OP, inputs, attributes)
-    return nodes, add("CastLike", [output, data]) if mixed else output
+    output = add(ir.Node("", STANDARD_OP, inputs, attributes, name=node_name))
+    return nodes, add(ir.Node("", "CastLike", [output, data])) if mixed else output
 
 
 _FROM_CUSTOM: dict[Form, Callable[[ir.Model], None]] = {

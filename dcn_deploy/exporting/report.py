@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..inspection import NodeReport
+from ..inspection import ModelReport, NodeReport
+from ..model_inputs import shape_text
 from .forms import Form
 
 if TYPE_CHECKING:
@@ -20,21 +21,28 @@ class ExportReport:
     path: Path
     form: Form
     exporter: str
-    opset: int
-    nodes: tuple[NodeReport, ...]
-    """The deformable convolutions: names, shapes, attributes, and which runtimes take them."""
+    model: ModelReport
+    """The file as ``dcn-deploy inspect`` sees it."""
     verification: VerificationReport | None
     """None where the export was asked not to verify."""
 
+    @property
+    def opset(self) -> int:
+        """The version of the standard operators."""
+        return self.model.opsets[""]
+
+    @property
+    def nodes(self) -> tuple[NodeReport, ...]:
+        """The deformable convolutions: names, shapes, attributes, and which runtimes take them."""
+        return self.model.nodes
+
     def __str__(self) -> str:
         """A few lines for people."""
-        size = self.path.stat().st_size / 2**20
-        lines = [
-            f"{self.path}: {size:.1f} MiB, opset {self.opset}, {self.form} form, "
-            f"{len(self.nodes)} deformable convolutions"
-        ]
+        megabytes = self.model.bytes / 1e6
+        lines = [f"{self.path}: {megabytes:.2f} MB, {self.form} form, opset {self.opset}"]
         for node in self.nodes:
             attributes = " ".join(f"{name}={value}" for name, value in node.attributes.items())
-            lines.append(f"  {node.name}: {node.dtype}, {attributes}")
-        lines.append(str(self.verification) if self.verification else "not verified")
+            sizes = " -> ".join(shape_text(node.shapes[name]) for name in ("input", "output"))
+            lines.append(f"  {node.name}: {node.dtype} {sizes}, {attributes}")
+        lines.append(str(self.verification) if self.verification else "not verified, as asked")
         return "\n".join(lines)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +13,7 @@ import torch
 from onnxscript.optimizer import fold_constants_ir, optimize
 from onnxscript.version_converter import convert_version
 from torch.onnx.symbolic_helper import parse_args
-from torch.onnx.utils import register_custom_op_symbolic
+from torch.onnx.utils import register_custom_op_symbolic, unregister_custom_op_symbolic
 
 from ..contract import contract
 from .node import ExportError, from_torchvision, node_attributes
@@ -20,6 +22,8 @@ from .request import Request
 LATEST_OPSET = 20
 """The newest opset that the TorchScript exporter writes."""
 _EARLIEST_OPSET = 9
+
+_TORCHVISION_OP = "torchvision::deform_conv2d"
 
 _SUFFIX = {list: "i", int: "i", str: "s"}
 
@@ -93,11 +97,16 @@ def register() -> None:
     register_custom_op_symbolic("dcn_deploy::deform_conv2d", symbolic, _EARLIEST_OPSET)
 
 
-def register_torchvision() -> None:
-    """The same for torchvision's op, which this exporter cannot translate otherwise."""
+@contextmanager
+def _translating_torchvision() -> Iterator[None]:
+    """torchvision's op, which this exporter cannot translate, becomes our node meanwhile."""
     integers: list[Literal["i"]] = ["i"] * 9
     symbolic = parse_args("v", "v", "v", "v", "v", *integers)(_torchvision_symbolic)
-    register_custom_op_symbolic("torchvision::deform_conv2d", symbolic, _EARLIEST_OPSET)
+    register_custom_op_symbolic(_TORCHVISION_OP, symbolic, _EARLIEST_OPSET)
+    try:
+        yield
+    finally:
+        unregister_custom_op_symbolic(_TORCHVISION_OP, _EARLIEST_OPSET)
 
 
 def capture(request: Request, folder: Path) -> ir.Model:
@@ -107,11 +116,10 @@ def capture(request: Request, folder: Path) -> ir.Model:
         request: the model and how to capture it
         folder: where the exporter may write; the returned model keeps its weights there
     """
-    register_torchvision()
     arguments = request.arguments()
     tensors = [name for name, value in arguments.items() if isinstance(value, torch.Tensor)]
     path = folder / "captured.onnx"
-    with warnings.catch_warnings():
+    with _translating_torchvision(), warnings.catch_warnings():
         # That it is deprecated is known to whoever asks for it by name; the other two are about
         # sizes that are constants of any model, and about folding that the optimizer does below.
         warnings.simplefilter("ignore", DeprecationWarning)
