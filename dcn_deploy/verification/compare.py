@@ -10,13 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from .. import availability
-from ..inspection import ModelReport, inspect_model
+from ..inspection import ModelReport, NodeReport, inspect_model
 from ..model_inputs import InputError, check_inputs, dtype_name, expected_text
 from ..tolerances import MODEL_TOLERANCE
 from .cases import Case, make_cases
 from .difference import difference
 from .eager import EagerSide, tensors_in
-from .nodes import check_node
+from .nodes import attributes_that_differ, check_node
 from .observation import NotRunnableError, Observation, Side
 from .onnx_side import OnnxSide, our_side, stock_side
 from .report import CaseReport, OutputCheck, SideReport, VerificationReport
@@ -89,7 +89,7 @@ def verify(
         except NotRunnableError as error:
             sides.append(SideReport(name, not_run=str(error)))
         except Exception as error:  # whatever onnxruntime raises, it is a finding about the file
-            failed = CaseReport("loading", (), error=_error_text(error, file))
+            failed = CaseReport("loading", (), error=_error_text(error, file, observed[0][1]))
             sides.append(SideReport(name, (failed,)))
         else:
             reports = [
@@ -97,7 +97,7 @@ def verify(
                 for case, expected in observed
             ]
             sides.append(SideReport(name, tuple(reports)))
-    names = tuple(node.name for node in file.nodes if node.form != "foreign" and not node.scope)
+    names = tuple(node.name for node in file.nodes if _is_compared(node))
     notes += [
         f"node {node.name} is inside {node.scope}: it is compared through the outputs only"
         for node in file.nodes
@@ -160,7 +160,7 @@ def _compare(
     try:
         seen = side.run(case.tensors)
     except Exception as error:  # whatever onnxruntime raises, it is a finding about the file
-        return CaseReport(case.name, shapes, error=_error_text(error, file))
+        return CaseReport(case.name, shapes, error=_error_text(error, file, expected))
     if len(seen.outputs) != len(expected.outputs):
         error_text = f"{len(seen.outputs)} outputs, the baseline has {len(expected.outputs)}"
         return CaseReport(case.name, shapes, error=error_text)
@@ -196,11 +196,22 @@ def _check_output(name: str, actual: Tensor, expected: Tensor, tolerance: float)
     return OutputCheck(name, dtype_name(actual), shape, apart, problem)
 
 
-def _error_text(error: Exception, file: ModelReport) -> str:
-    """The error, and the deformable node that it speaks of."""
-    text = _first_line(error)
-    named = next((node.name for node in file.nodes if node.name in str(error)), None)
-    return f"node {named!r}: {text}" if named else text
+def _error_text(error: Exception, file: ModelReport, expected: Observation) -> str:
+    """The error, and the first deformable node whose attributes are not the baseline's.
+
+    onnxruntime names a node of a function's body by a name that is not in the file.
+    """
+    nodes = [node for node in file.nodes if _is_compared(node)]
+    if len(nodes) == len(expected.nodes):
+        for node, other in zip(nodes, expected.nodes, strict=True):
+            differing = attributes_that_differ(node.attributes, other.attributes)
+            if differing:
+                return f"node {node.name!r}: {'; '.join(differing)}: {_first_line(error)}"
+    return _first_line(error)
+
+
+def _is_compared(node: NodeReport) -> bool:
+    return node.form != "foreign" and not node.scope
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from ..contract import contract
@@ -25,14 +28,18 @@ def _offset_range(offset: Tensor) -> tuple[float, float]:
     return (low.item(), high.item())
 
 
+def attributes_that_differ(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """One phrase for each attribute, by the contract's names, that is not the baseline's."""
+    return [
+        f"attribute {name} is {mine[name]} in the model and {theirs[name]} in the baseline"
+        for name in contract().attributes
+        if mine[name] != theirs[name]
+    ]
+
+
 def _what_differs(node: NodeRun, other: NodeRun) -> list[str]:
     """Attributes first: they explain everything after them."""
-    found = [
-        f"attribute {name} is {node.attributes[name]} in the model and {other.attributes[name]} in "
-        "the baseline"
-        for name in contract().attributes
-        if node.attributes[name] != other.attributes[name]
-    ]
+    found = attributes_that_differ(node.attributes, other.attributes)
     for name in contract().inputs:
         mine, theirs = node.inputs.get(name), other.inputs.get(name)
         if mine is None or theirs is None:
