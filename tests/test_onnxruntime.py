@@ -127,10 +127,10 @@ def test_offsets_that_are_no_positions_sample_zero(dtype: str, value: float) -> 
 
 
 def test_shape_inference_names_the_output() -> None:
-    arrays = arrays_of(BASE)
-    session = ort_session(model(arrays, ASYMMETRIC, shapes=DYNAMIC_SHAPES).SerializeToString())
-    (output,) = session.get_outputs()
-    assert output.shape == ["N", 8, "oH", "oW"]
+    shapes = {**DYNAMIC_SHAPES, "weight": ("O", 6, "kH", "kW")}
+    proto = model(arrays_of(BASE), ASYMMETRIC, shapes=shapes, constants=("bias",))
+    (output,) = ort_session(proto.SerializeToString()).get_outputs()
+    assert output.shape == ["N", "O", "oH", "oW"]
     assert output.type == "tensor(float)"
 
 
@@ -138,9 +138,9 @@ def test_shape_inference_says_nothing_of_unnamed_dimensions() -> None:
     arrays = arrays_of(BASE)
     shapes = {**DYNAMIC_SHAPES, "offset": (None, 36, None, None)}
     session = ort_session(model(arrays, ASYMMETRIC, shapes=shapes).SerializeToString())
-    expected = float64_output(arrays, ASYMMETRIC)
+    assert session.get_outputs()[0].shape == []  # onnxruntime's word for an unknown shape
     output = run(session, feeds(arrays))["output"]
-    assert relative_error(output, expected) <= TOLERANCE["float32"]
+    np.testing.assert_array_equal(output, eager_output(arrays, ASYMMETRIC))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
