@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,22 @@ def test_weight_that_another_node_computes() -> None:
     output = our_output(proto, feeds(arrays, constants=("bias",)))
     expected = float64_output({**arrays, "weight": -arrays["weight"]}, ASYMMETRIC)
     assert relative_error(output, expected) <= TOLERANCE["float32"]
+
+
+def test_model_in_memory_with_weights_on_disk(tmp_path: Path) -> None:
+    arrays = arrays_of(BASE)
+    onnx.save(
+        model(arrays, ASYMMETRIC, form="portable"),
+        tmp_path / "model.onnx",
+        save_as_external_data=True,
+        location="model.data",
+        size_threshold=0,
+    )
+    source = (tmp_path / "model.onnx").read_bytes()
+    output = run(ort_session(source, weights_folder=tmp_path), feeds(arrays))["output"]
+    np.testing.assert_array_equal(output, eager_output(arrays, ASYMMETRIC))
+    stock = run(stock_session(source, weights_folder=tmp_path), feeds(arrays))["output"]
+    assert relative_error(stock, output) <= STOCK_TOLERANCE["float32"]
 
 
 @pytest.mark.parametrize("shapes", [DYNAMIC_SHAPES, UNKNOWN_RANKS], ids=["symbols", "unknown"])
