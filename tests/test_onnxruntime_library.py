@@ -57,7 +57,11 @@ def test_missing_library_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DCN_DEPLOY_LIBRARY_DIR", str(tmp_path))
-    with pytest.raises(_native.MissingLibraryError, match=f"{tmp_path}.*ORT_INCLUDE_DIR"):
+    with pytest.raises(_native.MissingLibraryError, match=f"{tmp_path}.*pip install"):
+        onnxruntime_library()
+    (tmp_path / "left_out").mkdir()
+    (tmp_path / "left_out" / "onnxruntime.txt").write_text("what the build said")
+    with pytest.raises(_native.MissingLibraryError, match=f"{tmp_path}.*what the build said"):
         onnxruntime_library()
 
 
