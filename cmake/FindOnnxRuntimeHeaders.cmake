@@ -17,5 +17,6 @@ if(NOT ORT_INCLUDE_DIR)
     set(ORT_INCLUDE_DIR "${ort_found}" CACHE PATH "Folder of onnxruntime_c_api.h" FORCE)
   endif()
 elseif(NOT EXISTS "${ORT_INCLUDE_DIR}/onnxruntime_c_api.h")
-  set(ort_missing "${ORT_INCLUDE_DIR} has no onnxruntime_c_api.h")
+  set(ort_missing "ORT_INCLUDE_DIR=${ORT_INCLUDE_DIR} has no onnxruntime_c_api.h; give the folder of \
+that file, or leave ORT_INCLUDE_DIR empty to have it fetched")
 endif()
