@@ -8,13 +8,17 @@ if(NOT TORCH_DIR)
   endif()
   execute_process(
     COMMAND ${Python_EXECUTABLE} -c "
-import glob, importlib.util, os, sysconfig
+import glob, importlib.util, os, re, sysconfig
 found = importlib.util.find_spec('torch')
 places = [os.path.dirname(found.origin)] if found else []
 places += [os.path.join(sysconfig.get_path(k), 'torch') for k in ('purelib', 'platlib')]
 places += glob.glob(os.path.join(os.environ.get('VIRTUAL_ENV', '/nonexistent'), 'lib/python3*/site-packages/torch'))
-good = [p for p in places if os.path.isdir(os.path.join(p, 'include', 'torch', 'csrc', 'stable'))]
-print(good[0] if good else '', end='')"
+def recent(place):
+    path = os.path.join(place, 'version.py')
+    text = open(path).read() if os.path.isfile(path) else ''
+    found = re.search(r'__version__ = .(\\d+)[.](\\d+)', text)
+    return bool(found) and tuple(map(int, found.groups())) >= (2, 10)
+print(next(filter(recent, places), ''), end='')"
     OUTPUT_VARIABLE found_torch)
   if(found_torch)
     set(TORCH_DIR ${found_torch} CACHE PATH "Folder of the installed torch package" FORCE)

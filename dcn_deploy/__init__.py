@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 from . import reference
+from ._native import MissingLibraryError
+from .exporting import ExportError, ExportReport, export
+from .inspection import inspect_model
 from .modules import DeformConv2d
 from .ops import deform_conv2d
+from .runtimes.onnxruntime import onnxruntime_library, ort_session
+from .verification import VerificationError, VerificationReport, verify
 
-__all__ = ["DeformConv2d", "deform_conv2d", "reference"]
+__all__ = [
+    "DeformConv2d",
+    "ExportError",
+    "ExportReport",
+    "MissingLibraryError",
+    "VerificationError",
+    "VerificationReport",
+    "deform_conv2d",
+    "export",
+    "inspect_model",
+    "onnxruntime_library",
+    "ort_session",
+    "reference",
+    "verify",
+]

@@ -11,13 +11,6 @@ class MissingLibraryError(ImportError):
     """A compiled part of dcn_deploy is not there; the message says how to get it."""
 
 
-_HOW_TO_GET = {
-    "torch": "install torch >= 2.10 first, then run: pip install --force-reinstall dcn_deploy's "
-    "checkout",
-    "onnxruntime": "reinstall with -Ccmake.define.ORT_INCLUDE_DIR=<folder of onnxruntime_c_api.h>",
-}
-
-
 def _folders() -> list[Path]:
     override = os.environ.get("DCN_DEPLOY_LIBRARY_DIR")
     if override:
@@ -49,8 +42,15 @@ def library(host: str) -> Path:
     path = find_library(host)
     if path is None:
         looked = ", ".join(str(folder) for folder in _folders())
-        raise MissingLibraryError(
-            f"libdcn_deploy_{host}.so is not in {looked}: it was left out when dcn_deploy was "
-            f"installed; to get it, {_HOW_TO_GET[host]}"
-        )
+        reason = why_left_out(host) or "dcn_deploy was not installed (pip install .)"
+        raise MissingLibraryError(f"no libdcn_deploy_{host}.so in {looked}: {reason}")
     return path
+
+
+def why_left_out(host: str) -> str | None:
+    """What the build said when it left the library for ``host`` out, and what to do about it."""
+    for folder in _folders():
+        note = folder / "left_out" / f"{host}.txt"
+        if note.is_file():
+            return note.read_text().strip()
+    return None

@@ -36,10 +36,11 @@ DCN_INLINE AxisSample<T> sample_axis(T offset, int32_t base, int32_t extent) {
   const T whole = std::floor(bounded);
   const T fraction = bounded - whole;
   int32_t low = base + static_cast<int32_t>(whole);
-  low = low > -kBorder ? low : -kBorder;
   low = low < extent ? low : extent;
-  // At -1 exactly the sample is outside: it must not touch pixel 0, not even with weight zero.
-  low = (low == -1) & (fraction == T(0)) ? -kBorder : low;
+  // Inside begins above -1, so at -1 exactly the sample must not touch pixel 0, not even with weight
+  // zero: what decides is the coordinate rounded up.
+  const int32_t up = base + static_cast<int32_t>(std::ceil(bounded));
+  low = up < 0 ? -kBorder : low;
   return {low, fraction};
 }
 
