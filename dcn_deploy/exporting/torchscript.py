@@ -129,7 +129,7 @@ def capture(request: Request, folder: Path) -> ir.Model:
         torch.onnx.export(
             request.model,
             request.args,
-            path,
+            str(path),  # above 2 GB it takes no Path
             kwargs=request.kwargs,
             dynamo=False,
             opset_version=min(request.opset_version, LATEST_OPSET),
