@@ -81,12 +81,12 @@ def _nodes(nodes: tuple[NodeReport, ...]) -> Table:
 def _attributes(node: NodeReport) -> str:
     if not node.attributes:
         return "not read: another project's operator"
-    values = [f"{name} {_value(value)}" for name, value in node.attributes.items()]
+    values = [f"{name}={_value(value)}" for name, value in node.attributes.items()]
     extras = [
         name for name, present in (("mask", node.has_mask), ("bias", node.has_bias)) if present
     ]
     weight = "constant weight" if node.constant_weight else "computed weight"
-    return f"{', '.join(values)}\n{', '.join([*extras, weight])}"
+    return f"{' '.join(values)}\n{', '.join([*extras, weight])}"
 
 
 def _value(value: object) -> str:
