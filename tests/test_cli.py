@@ -1,7 +1,7 @@
 """The command line as a user meets it: its output, its messages, its exit codes.
 
-Most commands run as a program of their own once; what is left runs in this process, because a program
-spends seconds on importing PyTorch.
+Most commands run as a program of their own once; what is left runs in this process, because a
+program spends seconds on importing PyTorch.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class NodeCheck:
     to_baseline: Difference | None
     """From the baseline's node in the same place, where there is one of these shapes."""
     baseline_to_float64: Difference | None
-    """The baseline's node from the float64 reference on its own inputs."""
+    """The baseline's node from the float64 reference on its own inputs; None where they agree."""
     cause: str
     """Where it disagrees: what about it, and which side is wrong. Empty where it agrees."""
 
