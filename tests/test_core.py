@@ -1,0 +1,45 @@
+"""The core's own test program, compiled with AddressSanitizer and UndefinedBehaviorSanitizer, in
+every build of the kernels that this machine can run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "sanitized"
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    for tool in ("cmake", "g++"):
+        assert shutil.which(tool), f"{tool} is needed to build the core's test program"
+    options = ["-DDCN_TORCH=OFF", "-DDCN_ONNXRUNTIME=OFF", "-DDCN_CORE_TEST=ON"]
+    options.append("-DDCN_SANITIZE=address,undefined")
+    for command in (
+        ["cmake", "-S", str(ROOT), "-B", str(BUILD), *options],
+        ["cmake", "--build", str(BUILD), "-j", "2"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return BUILD / "tests" / "core" / "core_test"
+
+
+@pytest.mark.parametrize("instruction_set", ["avx512", "avx2", "baseline"])
+def test_forward_and_backward_without_a_stray_access(program: Path, instruction_set: str) -> None:
+    done = subprocess.run(
+        [str(program)],
+        env={**os.environ, "DCN_DEPLOY_ISA": instruction_set},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = done.stdout.splitlines()[-1].split(":")[0]
+    if ran != instruction_set:
+        pytest.skip(f"this machine cannot run {instruction_set}; the program ran {ran}")
+    assert done.stdout.endswith("308 runs, 0 failures\n")
