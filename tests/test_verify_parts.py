@@ -156,7 +156,10 @@ def test_no_bias_and_a_bias_of_zeros_are_the_same() -> None:
     ones = replace(without, inputs=dict(without.inputs) | {"bias": torch.ones(8)})
     moved = replace(ones, output=without.output + 1)
 
+    broken = replace(zeros, output=wrong(without.output))
+
     assert check_node(zeros, without, own_kernel=True).ok
+    assert "bias" not in check_node(broken, without, own_kernel=True).cause
     assert "only one side has a bias" in check_node(moved, without, own_kernel=True).cause
 
 
@@ -207,6 +210,19 @@ def test_cases_start_with_the_given_inputs_and_draw_from_them() -> None:
         for a, b in zip(cases, again, strict=True)
         for one, other in zip(a.tensors, b.tensors, strict=True)
     )
+
+
+def test_sizes_of_dimensions_that_are_not_there_are_refused() -> None:
+    with pytest.raises(InputError, match="no dynamic dimension 'Q'; it has N, H"):
+        list(
+            make_cases(
+                [torch.rand(1, 3, 8)],
+                [spec("x", "N", 3, "H")],
+                runs=1,
+                seed=0,
+                sizes=[{"Q": 5}],
+            )
+        )
 
 
 def test_sizes_of_ones_own_are_used_instead() -> None:

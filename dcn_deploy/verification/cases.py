@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..inspection import TensorReport
+from ..model_inputs import InputError
 
 # A model that halves its image five times takes only multiples of 32.
 _LARGEST_STEP = 32
@@ -84,13 +85,24 @@ def make_cases(
     seed: int,
     sizes: Sequence[Mapping[str, int]] | None,
 ) -> Iterator[Case]:
-    """The given inputs first, then random ones up to ``runs``, then each of the other sizes."""
+    """The given inputs first, then random ones up to ``runs``, then each of the other sizes.
+
+    Raises:
+        InputError: ``sizes`` names a dimension that the file does not have.
+    """
     generator = torch.Generator().manual_seed(seed)
     yield Case("given", tensors)
     for index in range(1, runs):
         redrawn = [_redrawn(tensor, tensor.shape, generator) for tensor in tensors]
         yield Case(f"random {index}", redrawn)
+    dynamic = list(dict.fromkeys(d for s in specs for d in s.shape or () if isinstance(d, str)))
     for named in other_sizes(tensors, specs) if sizes is None else sizes:
+        for name in named:
+            if name not in dynamic:
+                raise InputError(
+                    f"sizes: the file has no dynamic dimension {name!r}; it has "
+                    f"{', '.join(dynamic) or 'none'}"
+                )
         resized = []
         for tensor, spec in zip(tensors, specs, strict=True):
             dims = spec.shape or tuple(tensor.shape)
