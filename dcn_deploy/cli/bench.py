@@ -38,7 +38,7 @@ def bench(
     Example: dcn-deploy bench model.onnx --size 1x3x224x224 --threads 2
     """
     tensors = gather(inspect_model(model).inputs, files=inputs, random=True, sizes=size, seed=seed)
-    with Progress(console=errors, transient=True) as progress:
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("timing", total=None)
         report = bench_model(
             model,
