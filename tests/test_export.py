@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from exported import (
 )
 
 from dcn_deploy.contract import contract
-from dcn_deploy.exporting import export
+from dcn_deploy.exporting import ExportError, export
 from dcn_deploy.tolerances import STOCK_TOLERANCE, TOLERANCE
 
 DYNAMIC = ({0: "N", 2: "H", 3: "W"},)
@@ -38,7 +39,7 @@ LAYERS = [
 @pytest.mark.parametrize("exporter", EXPORTERS)
 @pytest.mark.parametrize("form", FORMS)
 def test_one_layer(form: Any, exporter: Any, name: str, dtype: str, tmp_path: Path) -> None:
-    case = BY_NAME[name]
+    case = replace(BY_NAME[name], dilation=(1, 2))  # unlike the stride
     inputs = make_inputs(case, DTYPES[dtype])
     path = tmp_path / "layer.onnx"
     export(
@@ -185,6 +186,14 @@ def test_ways_to_give_dynamic_sizes(exporter: Any, dynamic_shapes: Any, tmp_path
     assert [bool(dim.dim_param) for dim in dims] == [True, False, False, True]
     image = torch.randn(5, 6, 9, 13)
     assert relative_error(run_ours(path, image), network(image).detach()) <= 1e-5
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_dynamic_sizes_of_an_input_that_is_not_there(exporter: Any, tmp_path: Path) -> None:
+    path = tmp_path / "network.onnx"
+    shapes = {"picture": {0: "N"}}
+    with pytest.raises(ExportError, match="picture"):
+        export(Network(), torch.randn(2, 6, 9, 8), path, exporter=exporter, dynamic_shapes=shapes)
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS)

@@ -39,7 +39,7 @@ def torchvision_op(
 @pytest.mark.parametrize("exporter", EXPORTERS)
 @pytest.mark.parametrize("form", FORMS)
 def test_one_layer(form: Any, exporter: Any, name: str, tmp_path: Path) -> None:
-    case = replace(BY_NAME[name], pads=(2, 1, 2, 1))
+    case = replace(BY_NAME[name], pads=(2, 1, 2, 1), dilation=(1, 2))
     inputs = make_inputs(case, torch.float32)
     path = tmp_path / "layer.onnx"
     report = export(

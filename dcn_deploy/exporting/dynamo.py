@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 import onnx_ir as ir
 import torch
 from onnxscript import BFLOAT16, DOUBLE, FLOAT, FLOAT16, opset18
+from onnxscript.function_libs.torch_lib.registration import torch_op
 
 from .node import from_torchvision, node_attributes, operator, zero_bias
 from .request import Request
@@ -62,15 +63,10 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
 
 
 def register() -> None:
-    """Let the user's own ``torch.onnx.export(dynamo=True)`` translate the op, to the custom form.
+    """Let the user's own ``torch.onnx.export(dynamo=True)`` write the op, in the custom form.
 
-    That exporter inlines every function of a model, so a plain call cannot write the portable form.
-    The registry is not public: in a version that has moved it, only plain calls lose something.
+    That exporter inlines every function of a model: a plain call cannot write the portable form.
     """
-    try:
-        from onnxscript.function_libs.torch_lib.registration import torch_op
-    except ImportError:
-        return
     torch_op("dcn_deploy::deform_conv2d", trace_only=True)(_translate)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx_ir as ir
@@ -17,7 +15,8 @@ import torch
 from onnxscript.version_converter import convert_version
 
 from ..inspection import inspect_model
-from . import dynamo, files, torchscript
+from . import files
+from .capture import EXPORTERS, Exporter, capture
 from .forms import FORMS, Form, require_opset, to_form
 from .metadata import sign
 from .node import ExportError
@@ -26,8 +25,6 @@ from .request import DynamicShapes, Request
 
 if TYPE_CHECKING:
     from ..verification import VerificationReport
-
-Exporter = Literal["dynamo", "torchscript"]
 
 DEFAULT_OPSET = 20
 """The newest that both exporters write, and that onnxruntime 1.17 reads."""
@@ -90,7 +87,7 @@ def export(
             it would be written all the same.
     """
     _require("form", form, FORMS)
-    _require("exporter", exporter, get_args(Exporter))
+    _require("exporter", exporter, EXPORTERS)
     opset = DEFAULT_OPSET if opset_version is None else opset_version
     require_opset(opset, form)
     request = Request(
@@ -104,7 +101,7 @@ def export(
     )
     path = Path(path)
     with files.staging(path) as folder:
-        captured = _capture(request, exporter, folder)
+        captured = capture(request, exporter, folder)
         if opset < BFLOAT16_OPSET and _uses_bfloat16(captured):
             if opset_version is not None:
                 raise ExportError(
@@ -127,62 +124,10 @@ def _require(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
 
 
-def _capture(request: Request, exporter: Exporter, folder: Path) -> ir.Model:
-    try:
-        with _eval_mode(request.model), _quiet():
-            if exporter == "dynamo":
-                return dynamo.capture(request)
-            return torchscript.capture(request, folder)
-    except Exception as error:  # the exporters let through whatever the model raises
-        causes = list(_causes(error))
-        for cause in causes:
-            if isinstance(cause, ExportError):
-                raise cause from error
-        other = next(name for name in get_args(Exporter) if name != exporter)
-        raise ExportError(
-            f"the {exporter} exporter could not export {type(request.model).__name__}: "
-            f"{type(causes[-1]).__name__}: {causes[-1]}\n"
-            f'Check that the model runs on the example inputs, or try exporter="{other}".'
-        ) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what caused it, and so on."""
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
 def _uses_bfloat16(model: ir.Model) -> bool:
     values = [*model.graph.inputs, *model.graph.initializers.values()]
     values += [output for node in model.graph.all_nodes() for output in node.outputs]
     return any(value.dtype == ir.DataType.BFLOAT16 for value in values)
-
-
-@contextmanager
-def _eval_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode, and each back in its own mode afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporter says of its own and of torchvision's other operators."""
-    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, message=".*LeafSpec")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _check(path: Path) -> None:

@@ -40,12 +40,17 @@ class Request:
             return {}
         arguments = self.arguments()
         if isinstance(self.dynamic_shapes, dict):
-            shapes = [self.dynamic_shapes.get(name) for name in arguments]
+            by_name = self.dynamic_shapes
         else:
-            shapes = [*self.dynamic_shapes] + [None] * len(arguments)
+            by_name = dict(zip(arguments, self.dynamic_shapes, strict=False))
+        if unknown := set(by_name) - set(arguments):
+            raise ValueError(
+                f"dynamic_shapes has {', '.join(sorted(unknown))}, expected inputs that forward "
+                f"was given: {', '.join(arguments)}"
+            )
         tensors = [
-            (name, shape)
-            for (name, value), shape in zip(arguments.items(), shapes, strict=False)
+            (name, by_name.get(name))
+            for name, value in arguments.items()
             if isinstance(value, torch.Tensor)
         ]
         names = self.input_names or [name for name, _ in tensors]
