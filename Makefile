@@ -7,15 +7,17 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins t
 	-not -path '*/__pycache__/*' 2>/dev/null)
 CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.h')
 
-.PHONY: help setup demo test test-versions lint format clean
+.PHONY: help setup demo bench test test-versions test-versions-torch lint format clean
 
 help:
-	@echo "make demo             train, export, verify and compare on real data; writes demo_out/"
-	@echo "make test             the whole test suite"
-	@echo "make test-versions    the onnxruntime library in old and new onnxruntimes"
-	@echo "make lint             ruff, mypy, clang-format, and the rule of the core"
-	@echo "make format           let ruff and clang-format write"
-	@echo "make clean            remove .venv, build and what the demo wrote"
+	@echo "make demo                  train, export, verify and compare on real data; writes demo_out/"
+	@echo "make test                  the whole test suite"
+	@echo "make test-versions         the onnxruntime library in old and new onnxruntimes"
+	@echo "make test-versions-torch   the torch library in torch 2.10 and 2.13 (several GB)"
+	@echo "make bench                 layers of published models; writes benchmarks/results and the README"
+	@echo "make lint                  ruff, mypy, clang-format, and the rule of the core"
+	@echo "make format                let ruff and clang-format write"
+	@echo "make clean                 remove .venv, build and what the demo wrote"
 
 # Progress is shown, because the first time this fetches torch and compiles.
 $(VENV)/dependencies: requirements-dev.txt
@@ -38,6 +40,13 @@ test: setup
 # VERSIONS="1.20.1 1.23.2" runs only those.
 test-versions: setup
 	$(BIN)/python tests/versions/onnxruntime_versions.py $(if $(VERSIONS),--versions $(VERSIONS))
+
+test-versions-torch: setup
+	$(BIN)/python tests/versions/torch_versions.py
+
+bench: setup
+	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/readme.py
 
 lint: $(VENV)/dependencies
 	$(BIN)/ruff check .

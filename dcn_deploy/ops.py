@@ -94,7 +94,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _gradients(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     tensors = ctx.saved_tensors
-    wanted = list(ctx.needs_input_grad[:5])
+    # torch 2.10 leaves out trailing arguments that have their default values.
+    wanted = [*ctx.needs_input_grad[: len(tensors)]]
+    wanted += [False] * (len(tensors) - len(wanted))
     gradients = _BACKWARD_OP(grad_output, *tensors, *ctx.attributes, wanted)
     asked = [grad if want else None for grad, want in zip(gradients, wanted, strict=True)]
     return (*asked, *[None] * len(ctx.attributes))

@@ -31,7 +31,7 @@ dcn::DType dtype_of(const Tensor& tensor) {
 }
 
 dcn::TensorInfo describe(const OptionalTensor& tensor) {
-  if (!tensor) return {};
+  if (!tensor || !tensor->defined()) return {};  // None where the schema wants a tensor is undefined
   const auto sizes = tensor->sizes();
   return {true, dtype_of(*tensor), true, Ints(sizes.begin(), sizes.end())};
 }
@@ -53,7 +53,7 @@ dcn::Problem checked_problem(const OptionalTensor (&inputs)[dcn::kInputCount], c
   dcn::TensorInfo infos[dcn::kInputCount];
   for (int i = 0; i < dcn::kInputCount; ++i) {
     infos[i] = describe(inputs[i]);
-    if (inputs[i] && !inputs[i]->is_cpu())
+    if (infos[i].present && !inputs[i]->is_cpu())
       refuse(std::string(dcn::kInputNames[i]) + " is not on the CPU, where the other tensors are");
   }
   dcn::Problem problem;
