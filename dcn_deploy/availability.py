@@ -95,3 +95,9 @@ def stock(form: Form, dtype: str | None) -> Verdict:
     how = "through the function body" if form == "portable" else "its own DeformConv"
     casts = ", float16 through casts to float32" if dtype == "float16" else ""
     return Verdict(STOCK, True, how + casts)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the stack that some runtimes append."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from . import availability
 from .arrays import to_array
+from .availability import first_line
 from .inspection import inspect_model
 from .model_inputs import check_inputs
 from .runtimes.onnxruntime import QUIET, ort_session, run, stock_session
@@ -96,7 +97,7 @@ def bench(
             sessions[name] = make(path, **options)
             run(sessions[name], feed)
         except Exception as error:  # a runtime that cannot: the report says what it said
-            reasons[name] = str(error).strip().splitlines()[0]
+            reasons[name] = first_line(error)
             sessions.pop(name, None)
     times: dict[str, list[float]] = {name: [] for name in sessions}
     total = repeat * len(sessions)

@@ -17,7 +17,7 @@ from torch import Tensor
 from . import availability
 from ._native import MissingLibraryError, library
 from .arrays import to_array, to_tensor
-from .availability import Verdict, version_of
+from .availability import Verdict, first_line, version_of
 from .contract import contract
 from .onnx_graph import STANDARD_OP, Form
 from .ops import deform_conv2d
@@ -171,7 +171,7 @@ def _self_test(
     try:
         output = compute(inputs, attributes)
     except Exception as error:  # a runtime that cannot: the report says what it said
-        return SelfTest(dtype, False, None, str(error).strip().splitlines()[0])
+        return SelfTest(dtype, False, None, first_line(error))
     expected = NodeRun("self test", inputs, output, attributes).float64_output()
     apart = difference(output, expected, tolerance)
     reason = "" if apart.ok else f"wrong result: {apart}; please report it"

@@ -425,6 +425,22 @@ def test_a_baseline_that_cannot_run_is_told_so(
         verify(exported("portable"), broken, image)
 
 
+def test_a_baseline_file_that_runs_nowhere_is_told_so(
+    exported: Callable[[str], Path], image: Tensor, tmp_path: Path
+) -> None:
+    def rename(graph: onnx.GraphProto) -> None:
+        for node in graph.node:
+            if node.op_type == contract().op:
+                node.op_type = "MyDeformConv"
+
+    other = tampered(exported("custom"), tmp_path, rename)
+    with pytest.raises(InputError, match=r"tampered\.onnx cannot run here: .*MyDeformConv"):
+        verify(exported("portable"), other, image)
+    report = verify(other, exported("portable"), image, runs=1)
+    assert [entry.status for entry in report.sides] == ["not run", "not run"]
+    assert not report.passed
+
+
 def test_a_baseline_with_other_outputs_is_a_failure(
     exported: Callable[[str], Path], network: Network, image: Tensor
 ) -> None:

@@ -15,6 +15,7 @@ from rich import box
 from rich.table import Table
 
 from ..arrays import to_array
+from ..availability import first_line
 from ..inspection import inspect_model
 from ..model_inputs import InputError
 from ..runtimes.onnxruntime import QUIET, ort_session
@@ -54,7 +55,7 @@ def run(
     except ImportError:
         raise
     except Exception as error:  # onnxruntime's own kinds
-        raise RunError(f"{model} does not run: {str(error).strip().splitlines()[0]}") from error
+        raise RunError(f"{model} does not run: {first_line(error)}") from error
     if output is not None:
         _save(output, outputs)
     described = {name: _describe(array) for name, array in outputs.items()}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from .. import availability
+from ..availability import first_line
 from ..inspection import ModelReport, NodeReport, inspect_model
 from ..model_inputs import InputError, check_inputs, dtype_name, expected_text
+from ..onnx_graph import ModelFileError
 from ..tolerances import MODEL_TOLERANCE
 from .cases import Case, make_cases
 from .difference import difference
@@ -77,85 +79,116 @@ def verify(
     check_inputs({spec.name: t for spec, t in zip(file.inputs, tensors, strict=True)}, file.inputs)
 
     notes: list[str] = []
-    cases = make_cases(tensors, file.inputs, runs=runs, seed=seed, sizes=sizes)
-    observed = _observe(baseline, cases, notes, progress)
-    if tolerance is None:
-        tolerance = max(MODEL_TOLERANCE[name] for name in _dtypes(file, observed))
-    sides = []
+    not_run: dict[str, str] = {}
+    sides: list[Side] = []
     for name, make in _SIDES:
         progress(f"{name}: loading")
         try:
-            side = make(Path(onnx_path))
+            sides.append(_load(name, make, file))
         except NotRunnableError as error:
-            sides.append(SideReport(name, not_run=str(error)))
-        except Exception as error:  # whatever onnxruntime raises, it is a finding about the file
-            failed = CaseReport("loading", (), error=_error_text(error, file, observed[0][1]))
-            sides.append(SideReport(name, (failed,)))
-        else:
-            reports = [
-                _compare(side, case, expected, tolerance, file, progress)
-                for case, expected in observed
-            ]
-            sides.append(SideReport(name, tuple(reports)))
-    names = tuple(node.name for node in file.nodes if _is_compared(node))
-    notes += [
-        f"node {node.name} is inside {node.scope}: it is compared through the outputs only"
-        for node in file.nodes
-        if node.scope
-    ]
-    if not file.nodes:
-        notes.append(f"{file.path} has no deformable node: only its outputs are compared")
-    return VerificationReport(file.path, baseline.name, tuple(sides), names, tuple(notes))
+            not_run[name] = str(error)
+
+    reports: dict[str, list[CaseReport]] = {name: [] for name, _ in _SIDES}
+    for case in make_cases(tensors, file.inputs, runs=runs, seed=seed, sizes=sizes):
+        progress(f"{baseline.name}: {case.name}")
+        expected = _observe(baseline, case, notes)
+        if expected is None:
+            continue
+        if tolerance is None:
+            tolerance = max(MODEL_TOLERANCE[name] for name in _dtypes(file, case, expected))
+        for side in sides:
+            progress(f"{side.name}: {case.name}")
+            reports[side.name].append(_compare(side, case, expected, tolerance, file))
+
+    notes += _notes(file)
+    return VerificationReport(
+        path=file.path,
+        baseline=baseline.name,
+        sides=tuple(
+            SideReport(name, tuple(cases), not_run.get(name, "")) for name, cases in reports.items()
+        ),
+        node_names=tuple(node.name for node in file.nodes if _is_compared(node)),
+        notes=tuple(notes),
+    )
+
+
+class _Broken:
+    """A file that a runtime refuses to load: every run of it fails with what the runtime said."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        self.name = name
+        self._error = error
+
+    def run(self, tensors: Sequence[Tensor]) -> Observation:
+        raise self._error
+
+
+def _load(name: str, make: Callable[[Path], OnnxSide], file: ModelReport) -> Side:
+    for node in file.nodes:
+        for verdict in node.runtimes:
+            if verdict.runtime == name and not verdict.runs:
+                raise NotRunnableError(f"node {node.name}: {verdict.reason}")
+    try:
+        return make(Path(file.path))
+    except NotRunnableError:
+        raise
+    except Exception as error:  # whatever onnxruntime raises, it is a finding about the file
+        return _Broken(name, error)
 
 
 def _baseline(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Side:
     if not isinstance(model, (str, os.PathLike)):
         return EagerSide(model, args, kwargs)
-    try:
-        side = our_side(Path(model))
-    except NotRunnableError:
-        side = stock_side(Path(model))
-    side.name = os.fspath(model)
-    return side
-
-
-def _observe(
-    baseline: Side, cases: Iterable[Case], notes: list[str], progress: Callable[[str], None]
-) -> list[tuple[Case, Observation]]:
-    """The baseline on every case; sizes that it cannot take are noted and left out."""
-    observed = []
-    for case in cases:
-        progress(f"{baseline.name}: {case.name}")
+    reasons = []
+    for make in (our_side, stock_side):
         try:
-            observed.append((case, baseline.run(case.tensors)))
-        except Exception as error:  # the user's model: any error
-            reason = f"{type(error).__name__}: {_first_line(error)}"
-            if not case.resized:
-                raise InputError(
-                    f"{baseline.name} cannot run on the inputs {case.name!r}: {reason}"
-                ) from error
-            notes.append(f"sizes {case.name}: passed over, {baseline.name} says {reason}")
-    return observed
+            side = make(Path(model))
+        except ModelFileError:
+            raise
+        except Exception as error:  # onnxruntime's own kinds
+            reasons.append(first_line(error))
+        else:
+            side.name = os.fspath(model)
+            return side
+    raise InputError(f"{os.fspath(model)} cannot run here: {'; '.join(reasons)}")
 
 
-def _dtypes(file: ModelReport, observed: list[tuple[Case, Observation]]) -> set[str]:
+def _observe(baseline: Side, case: Case, notes: list[str]) -> Observation | None:
+    """The baseline on one case; None, with a note, for sizes that it cannot take."""
+    try:
+        return baseline.run(case.tensors)
+    except Exception as error:  # the user's model: any error
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        if not case.resized:
+            raise InputError(
+                f"{baseline.name} cannot run on the inputs {case.name!r}: {reason}"
+            ) from error
+        notes.append(f"sizes {case.name}: passed over, {baseline.name} says {reason}")
+        return None
+
+
+def _notes(file: ModelReport) -> list[str]:
+    """What cannot be looked at, and why."""
+    if not file.nodes:
+        return [f"{file.path} has no deformable node: only its outputs are compared"]
+    return [
+        f"node {node.name} is inside {node.scope}: it is compared through the outputs only"
+        for node in file.nodes
+        if node.scope
+    ]
+
+
+def _dtypes(file: ModelReport, case: Case, expected: Observation) -> set[str]:
     """Every floating-point dtype that takes part: the least precise one sets the tolerance."""
     names = {str(tensor.dtype) for tensor in (*file.inputs, *file.outputs)}
     names |= {str(node.dtype) for node in file.nodes}
-    for case, expected in observed:
-        names |= {dtype_name(tensor) for tensor in (*case.tensors, *expected.outputs)}
+    names |= {dtype_name(tensor) for tensor in (*case.tensors, *expected.outputs)}
     return {name for name in names if name in MODEL_TOLERANCE} or {"float32"}
 
 
 def _compare(
-    side: OnnxSide,
-    case: Case,
-    expected: Observation,
-    tolerance: float,
-    file: ModelReport,
-    progress: Callable[[str], None],
+    side: Side, case: Case, expected: Observation, tolerance: float, file: ModelReport
 ) -> CaseReport:
-    progress(f"{side.name}: {case.name}")
     shapes = tuple(tuple(tensor.shape) for tensor in case.tensors)
     try:
         seen = side.run(case.tensors)
@@ -169,9 +202,9 @@ def _compare(
         case.name,
         shapes,
         outputs=tuple(
-            _check_output(name, actual, wanted, tolerance)
-            for name, actual, wanted in zip(
-                side.output_names, seen.outputs, expected.outputs, strict=True
+            _check_output(output.name, actual, wanted, tolerance)
+            for output, actual, wanted in zip(
+                file.outputs, seen.outputs, expected.outputs, strict=True
             )
         ),
         nodes=tuple(
@@ -206,14 +239,9 @@ def _error_text(error: Exception, file: ModelReport, expected: Observation) -> s
         for node, other in zip(nodes, expected.nodes, strict=True):
             differing = attributes_that_differ(node.attributes, other.attributes)
             if differing:
-                return f"node {node.name!r}: {'; '.join(differing)}: {_first_line(error)}"
-    return _first_line(error)
+                return f"node {node.name!r}: {'; '.join(differing)}: {first_line(error)}"
+    return first_line(error)
 
 
 def _is_compared(node: NodeReport) -> bool:
     return node.form != "foreign" and not node.scope
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

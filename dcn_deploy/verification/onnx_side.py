@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import availability
 from ..arrays import to_array, to_tensor
+from ..availability import first_line
 from ..onnx_graph import DeformableNode, deformable_nodes, load, prepare
 from ..runtimes.onnxruntime import QUIET, ort_session, run, stock_session
 from .observation import NodeRun, NotRunnableError, Observation
@@ -28,6 +29,9 @@ class OnnxSide:
 
     The copy is not used for both: an extra output keeps onnxruntime from fusing across it, and it
     is the file that will be deployed.
+
+    Raises:
+        NotRunnableError: onnxruntime or the library is not there, or lacks a kernel.
     """
 
     def __init__(self, name: str, path: Path, make_session: Callable[..., Any]) -> None:
@@ -44,8 +48,9 @@ class OnnxSide:
                 weights_folder=path.parent.resolve(),
             )
         except Exception as error:
-            if type(error).__name__ == "NotImplemented":  # onnxruntime's word: it has no kernel
-                raise NotRunnableError(_first_line(error)) from error
+            # Not installed; or, in onnxruntime's words, without a kernel for some other node.
+            if isinstance(error, ImportError) or type(error).__name__ == "NotImplemented":
+                raise NotRunnableError(first_line(error)) from error
             raise
 
     def _expose(self) -> list[str]:
@@ -65,11 +70,6 @@ class OnnxSide:
     def input_names(self) -> list[str]:
         """The model's inputs, in order."""
         return [argument.name for argument in self._session.get_inputs()]
-
-    @property
-    def output_names(self) -> list[str]:
-        """The model's outputs, in order."""
-        return [argument.name for argument in self._session.get_outputs()]
 
     def run(self, tensors: Sequence[Tensor]) -> Observation:
         """Run on the model's inputs, in order."""
@@ -95,34 +95,11 @@ def _node_run(entry: DeformableNode, known: dict[str, Tensor]) -> NodeRun:
     return NodeRun(entry.name, inputs, known[str(entry.output.name)], entry.attributes)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
-
-
 def our_side(path: Path) -> OnnxSide:
-    """The file in onnxruntime with this project's library, standard nodes in our kernel too.
-
-    Raises:
-        NotRunnableError: onnxruntime or the library is not there, or onnxruntime lacks a kernel
-            for another node.
-    """
-    verdict = availability.ours("portable")
-    if not verdict.runs:
-        raise NotRunnableError(verdict.reason)
+    """The file in onnxruntime with this project's library, standard nodes in our kernel too."""
     return OnnxSide(availability.OURS, path, partial(ort_session, override=True))
 
 
 def stock_side(path: Path) -> OnnxSide:
-    """The file in onnxruntime as it is installed.
-
-    Raises:
-        NotRunnableError: it is not installed, or has no kernel for a node.
-    """
-    for entry in deformable_nodes(prepare(load(path))):
-        dtype = entry.inputs["input"].dtype
-        verdict = availability.stock(entry.form, None if dtype is None else str(dtype.numpy()))
-        if not verdict.runs:
-            raise NotRunnableError(f"node {entry.name}: {verdict.reason}")
-    if availability.onnxruntime_version() is None:
-        raise NotRunnableError("onnxruntime is not installed: pip install onnxruntime")
+    """The file in onnxruntime as it is installed."""
     return OnnxSide(availability.STOCK, path, stock_session)
