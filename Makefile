@@ -35,7 +35,7 @@ demo: setup
 	$(BIN)/python export_examples/digits/demo.py --out demo_out
 
 test: setup
-	$(BIN)/pytest -n 2 $(PYTEST_ARGS)
+	OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
 # VERSIONS="1.20.1 1.23.2" runs only those.
 test-versions: setup
