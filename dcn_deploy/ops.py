@@ -31,7 +31,7 @@ def onnx_attributes(
     offset_groups: int,
 ) -> dict[str, Any]:
     """The op's arguments under their ONNX names, every attribute explicit."""
-    values = (weight.shape[2:], stride, padding, dilation, groups, offset_groups)
+    values: tuple[Any, ...] = (weight.shape[2:], stride, padding, dilation, groups, offset_groups)
     return {
         name: [int(v) for v in value] if isinstance(value, Sequence) else int(value)
         for name, value in zip(contract().attributes, values, strict=True)
@@ -45,7 +45,7 @@ def _spec(tensor: Tensor | None) -> TensorSpec | None:
     return TensorSpec(str(tensor.dtype).removeprefix("torch."), shape)
 
 
-@torch.library.register_fake("dcn_deploy::deform_conv2d")
+@torch.library.register_fake("dcn_deploy::deform_conv2d")  # type: ignore[untyped-decorator]
 def _fake(
     input: Tensor,
     weight: Tensor,
@@ -66,7 +66,7 @@ def _fake(
     return input.new_empty([required[source].shape[dim] for source, dim in contract().output_shape])
 
 
-@torch.library.register_fake("dcn_deploy::deform_conv2d_backward")
+@torch.library.register_fake("dcn_deploy::deform_conv2d_backward")  # type: ignore[untyped-decorator]
 def _fake_backward(
     grad_output: Tensor,
     input: Tensor,

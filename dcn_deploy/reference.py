@@ -91,5 +91,7 @@ def deform_conv2d(
 
     columns = sampled.reshape(batch, groups, channels // groups * taps, out_h * out_w)
     kernel = weight.reshape(groups, out_channels // groups, channels // groups * taps)
-    output = (kernel @ columns).reshape(batch, out_channels, out_h, out_w)
-    return output if bias is None else output + bias.reshape(1, -1, 1, 1)
+    output: Tensor = (kernel @ columns).reshape(batch, out_channels, out_h, out_w)
+    if bias is not None:
+        output = output + bias.reshape(1, -1, 1, 1)
+    return output

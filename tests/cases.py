@@ -31,7 +31,7 @@ class Case:
     kernel: tuple[int, int] = (3, 2)
     stride: tuple[int, int] = (2, 1)
     pads: tuple[int, int, int, int] = (1, 0, 2, 1)  # top, left, bottom, right
-    dilation: tuple[int, int] = (2, 1)
+    dilation: tuple[int, int] = (1, 2)
     group: int = 2
     offset_group: int = 3
     bias: bool = True
@@ -180,7 +180,7 @@ CASES: list[Case] = [
         kernel_3x5_pad_1_2={"kernel": (3, 5), "pads": (1, 2, 1, 2), "dilation": (1, 1)},
         kernel_7x6={"kernel": (7, 6), "size": (16, 13), "dilation": (1, 2)},
         kernel_9x8_beyond_64_taps={"kernel": (9, 8), "size": (18, 15), "dilation": (1, 1)},
-        stride_1x2={"stride": (1, 2)},
+        stride_1x2={"stride": (1, 2), "dilation": (2, 1)},
         stride_3x1={"stride": (3, 1)},
         stride_larger_than_kernel={"stride": (4, 3), "size": (17, 19)},
         pad_top={"pads": (2, 0, 0, 0)},
@@ -193,8 +193,8 @@ CASES: list[Case] = [
         dilation_3x1={"dilation": (3, 1), "size": (11, 9)},
         image_1x1={"size": (1, 1), "pads": (2, 1, 2, 1)},
         image_one_row={"size": (1, 23), "pads": (2, 1, 2, 0)},
-        image_one_column={"size": (23, 1), "pads": (0, 1, 1, 0)},
-        output_1x1={"size": (3, 2), "pads": (1, 0, 1, 0)},
+        image_one_column={"size": (23, 1), "pads": (0, 1, 1, 1)},
+        output_1x1={"size": (3, 3), "pads": (0, 0, 1, 0)},
         several_tiles={"size": (41, 37), "batch": 1, "stride": (1, 1)},
     ),
     *_named(

@@ -26,7 +26,7 @@ Runner = Callable[[Array], Array]
 
 EAGER = "eager PyTorch"
 BATCHES = (1, 64)
-_TIMED_IMAGES = 128
+_TIMED_IMAGES = 64
 """Of each batch size in each round: few, so that all runtimes meet the same load in a round."""
 
 
@@ -162,8 +162,9 @@ def as_table(results: Mapping[str, Result], images: int, onnx_bytes: int) -> Tab
         caption="differ: predictions that are not those of eager PyTorch",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
     )
-    table.add_column("runtime")
+    table.add_column("runtime", min_width=max(map(len, results)))
     for column in ("accuracy", "differ", "max abs\nerror", "relative\nerror"):
         table.add_column(column, justify="right")
     for batch in BATCHES:
