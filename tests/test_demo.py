@@ -21,8 +21,10 @@ sys.path.append(str(DIGITS))
 
 import comparison  # noqa: E402
 import data  # noqa: E402
+import demo  # noqa: E402
 import picture  # noqa: E402
 import report  # noqa: E402
+import training  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +207,27 @@ def test_comparison_counts_predictions_that_differ() -> None:
     assert (wrong.differing_predictions, wrong.accuracy) == (70, 0.0)
     assert results["absent"] == comparison.NotRun("too old")
     assert comparison.differing_predictions(results) == 70
+
+
+def test_a_runtime_that_predicts_otherwise_fails_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runners = comparison.runners
+
+    def with_wrong_one(*args: object) -> dict[str, comparison.Runner | comparison.NotRun]:
+        found = runners(*args)
+        right = found[comparison.EAGER]
+        return {comparison.EAGER: right, availability.OURS: lambda images: -right(images)}
+
+    monkeypatch.setattr(comparison, "runners", with_wrong_one)
+    monkeypatch.setattr(training, "train", lambda *args, **kwargs: None)
+    threads = str(torch.get_num_threads())
+    options = ["--quick", "--threads", threads, "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["demo.py", *options])
+    assert demo.main() == 1
+    assert "predictions differ" in capsys.readouterr().out
+    found = json.loads((tmp_path / "report.json").read_text())["runtimes"][availability.OURS]
+    assert found["differing_predictions"] > 400
 
 
 def test_a_file_that_could_not_be_written_leaves_the_old_one(tmp_path: Path) -> None:

@@ -34,11 +34,11 @@ def _torchvision_arguments(given: Mapping[str, Any]) -> tuple[Any, ...]:
     return from_torchvision(*(given[name] for name in names))
 
 
-class _Recorder(TorchDispatchMode):  # torch does not say
+class _Recorder(TorchDispatchMode):
     """Notes every deformable convolution that runs under it."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: list[NodeRun] = []
 
     def __torch_dispatch__(
