@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 pytest.importorskip("onnxruntime", reason="the demo compares runtimes")
 pytest.importorskip("sklearn", reason="the demo's digits are scikit-learn's")
@@ -207,6 +208,13 @@ def test_comparison_counts_predictions_that_differ() -> None:
     assert (wrong.differing_predictions, wrong.accuracy) == (70, 0.0)
     assert results["absent"] == comparison.NotRun("too old")
     assert comparison.differing_predictions(results) == 70
+
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(comparison.as_table(results, 70, 2048))
+    shown = captured.get()
+    assert "not run: too old" in shown
+    assert "100.0%       0  5.0e-01  1.0e-01" in shown
 
 
 def test_a_runtime_that_predicts_otherwise_fails_the_demo(

@@ -157,21 +157,23 @@ def _ms_per_image(runner: Runner, images: Array, batch: int) -> float:
 
 def as_table(results: Mapping[str, Result], images: int, onnx_bytes: int) -> Table:
     """The results for people; everything but eager PyTorch runs the one ONNX file."""
+    notes = ["differ: predictions that are not those of eager PyTorch"]
     table = Table(
         title=f"{images} test images, one ONNX file of {onnx_bytes / 1024:.0f} KiB",
-        caption="differ: predictions that are not those of eager PyTorch",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        show_edge=False,
         collapse_padding=True,
     )
     table.add_column("runtime", min_width=max(map(len, results)))
-    for column in ("accuracy", "differ", "max abs\nerror", "relative\nerror"):
+    for column in ("accuracy", "differ", "max abs\nerror", "rel.\nerror"):
         table.add_column(column, justify="right")
     for batch in BATCHES:
-        table.add_column(f"ms/image\nbatch {batch}", justify="right")
+        table.add_column(f"batch {batch}\nms/image", justify="right")
     for name, result in results.items():
         if isinstance(result, NotRun):
-            table.add_row(name, f"not run: {result.reason}")
+            table.add_row(name, "not run")
+            notes.append(f"not run: {result.reason}")
             continue
         errors = (result.max_abs_error, result.relative_error)
         table.add_row(
@@ -181,4 +183,5 @@ def as_table(results: Mapping[str, Result], images: int, onnx_bytes: int) -> Tab
             *("-" if name == EAGER else f"{error:.1e}" for error in errors),
             *(f"{result.ms_per_image[batch]:.2f}" for batch in BATCHES),
         )
+    table.caption = "\n".join(notes)
     return table

@@ -18,7 +18,7 @@ _COLOURS = ("#d55e00", "#0072b2", "#009e73")
 """One for each output position; told apart with any colour vision."""
 _POINT_SIZE = 9.0
 """Diameter of a point whose mask is 1, in points of print; the area goes with the mask."""
-_MARGIN = 4.0
+_MARGIN = 5.0
 """Image pixels shown around the image, for samples that fall outside it."""
 _ROW_LABELS = (
     "zero offsets:\nthe fixed 3x3 grid\nof a plain\nconvolution",
