@@ -46,7 +46,7 @@ def train(
             images = data.draw(batch.images, data.random_poses(len(batch), generator))
             loss = nn.functional.cross_entropy(model(images), batch.labels)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
             total += loss.item() * len(batch)
