@@ -209,13 +209,22 @@ def test_doctor_runs_the_op_in_every_runtime(folder: Path) -> None:
     assert all(test["reason"] for test in tensorrt["tests"])
 
 
-def test_doctor_says_what_is_missing(folder: Path, tmp_path: Path) -> None:
-    """Only the torch library is there."""
-    shutil.copy(dcn_deploy._native.library("torch"), tmp_path)
+@pytest.mark.parametrize(
+    ("present", "missing"), [("torch", "onnxruntime"), ("onnxruntime", "torch")]
+)
+def test_doctor_says_what_is_missing(
+    folder: Path, tmp_path: Path, present: str, missing: str
+) -> None:
+    """Only one of the libraries is there; the build said why it left the other out."""
+    shutil.copy(dcn_deploy._native.library(present), tmp_path)
+    (tmp_path / "left_out").mkdir()
+    (tmp_path / "left_out" / f"{missing}.txt").write_text("because of the weather\n")
     result = program(folder, "doctor", DCN_DEPLOY_LIBRARY_DIR=str(tmp_path))
 
     assert result.code == MISSING
-    assert "libdcn_deploy_onnxruntime.so" in " ".join(result.out.split())
+    output = " ".join(result.out.split())
+    assert f"libdcn_deploy_{missing}.so" in output
+    assert "because of the weather" in output
     assert "This installation is not complete." in result.out
     assert "\x1b" not in result.out
 

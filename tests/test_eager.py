@@ -8,22 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs, relative_error
+from eager import run
 
-import dcn_deploy
 from dcn_deploy.tolerances import TOLERANCE
-
-
-def run(case: Case, inputs: Inputs) -> torch.Tensor:
-    return dcn_deploy.deform_conv2d(
-        inputs.input,
-        inputs.offset,
-        inputs.weight,
-        inputs.bias,
-        case.stride,
-        case.pads,
-        case.dilation,
-        inputs.mask,
-    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -5,25 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs, relative_error
+from eager import run
 from torch.autograd import gradcheck
-
-import dcn_deploy
 
 # Sums over pixels and channels of products that were rounded once more than the forward's.
 GRADIENT_TOLERANCE = {"float32": 2e-6, "float64": 1e-13, "float16": 1e-3, "bfloat16": 1e-2}
-
-
-def run(case: Case, inputs: Inputs) -> torch.Tensor:
-    return dcn_deploy.deform_conv2d(
-        inputs.input,
-        inputs.offset,
-        inputs.weight,
-        inputs.bias,
-        case.stride,
-        case.pads,
-        case.dilation,
-        inputs.mask,
-    )
 
 
 def with_gradients(inputs: Inputs, dtype: torch.dtype | None = None) -> Inputs:

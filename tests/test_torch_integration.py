@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import BY_NAME, Case, Inputs, make_inputs
+from cases import BY_NAME, make_inputs
+from eager import run
 from torch import Tensor
 
 import dcn_deploy
 
 OP = torch.ops.dcn_deploy.deform_conv2d.default
-
-
-def run(case: Case, inputs: Inputs) -> Tensor:
-    return dcn_deploy.deform_conv2d(
-        inputs.input,
-        inputs.offset,
-        inputs.weight,
-        inputs.bias,
-        case.stride,
-        case.pads,
-        case.dilation,
-        inputs.mask,
-    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -88,15 +88,21 @@ DCN_INLINE void backward_sample(const Corners<A>& at, int64_t element, const A* 
   }
 }
 
+// The tile's rows of the staged grad_output of the slice's group: [pixel][padded_out].
+template <class A>
+DCN_INLINE const A* grad_output_rows(const BackwardTile& tile) {
+  const Layout& layout = *tile.layout;
+  return static_cast<const A*>(tile.staged_grad_output) +
+         (tile.slice->group * layout.problem.out_pixels() + tile.first_pixel) * layout.padded_out;
+}
+
 // grad_columns [pixel][slice column] = grad_output [pixel][o] * weight [o][slice column]
 template <class A>
 void multiply_grad_output(const BackwardDataTile& job, BackwardScratch<A>* scratch) {
   const BackwardTile& tile = job.tile;
   const Layout& layout = *tile.layout;
   const int64_t outs = layout.problem.group_out_channels();
-  const A* grad_output =
-      static_cast<const A*>(tile.staged_grad_output) +
-      (tile.slice->group * layout.problem.out_pixels() + tile.first_pixel) * layout.padded_out;
+  const A* grad_output = grad_output_rows<A>(tile);
   const A* packed = static_cast<const A*>(job.packed_transposed);
   for (int64_t o = 0; o < outs; o += kColumnChunk) {
     const int64_t depth = outs - o < kColumnChunk ? outs - o : kColumnChunk;
@@ -171,9 +177,7 @@ void backward_weight_tile(const BackwardWeightTile& job) {
     sample_channels(layout, tile.source, segment, scratch->plan, slice.first_channel, slice.channels,
                     tile.pixels, scratch->left + t * slice.channels);
   }
-  const A* grad_output =
-      static_cast<const A*>(tile.staged_grad_output) +
-      (slice.group * layout.problem.out_pixels() + tile.first_pixel) * layout.padded_out;
+  const A* grad_output = grad_output_rows<A>(tile);
   for (int64_t o = 0; o < layout.padded_out; o += kPanelWidth<A>) {
     const int64_t left = layout.padded_out - o;
     const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
