@@ -32,7 +32,7 @@ const InstructionSet& chosen() {
     #isa, available, &isa::kFloat32, &isa::kFloat16, &isa::kBFloat16, &isa::kFloat64 \
   }
     const InstructionSet sets[] = {
-        // best first
+    // best first
 #if defined(DCN_X86)
         DCN_SET(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")),
