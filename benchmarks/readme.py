@@ -24,8 +24,8 @@ def figures() -> str:
     lines = [
         f"{where['cpu']}, {where['threads']} threads, {where['instruction_set']}; torch "
         f"{where['torch']}, onnxruntime {where['onnxruntime']}; float32, mask and bias, 3x3 unless "
-        f"said; best of {report['rounds']} interleaved rounds, in ms (and as a ratio to the plain "
-        "convolution of the same shape, which is the floor).",
+        f"said; best of {report['runs']} runs in interleaved rounds, in ms (and as a ratio to the "
+        "plain convolution of the same shape, which is the floor).",
         "",
         "| layer | plain Conv | dcn_deploy in onnxruntime | dcn_deploy in eager torch "
         "| onnxruntime's DeformConv |",

@@ -128,7 +128,8 @@ struct Executor {
 // Pointers are to dense tensors of problem.dtype (offset, mask: problem.coordinate_dtype).
 struct ForwardArgs {
   const void* input = nullptr;          // [N, C, H, W]
-  const void* packed_weight = nullptr;  // what pack_weight() wrote
+  const void* weight = nullptr;         // [O, C/group, kH, kW]; not read if there is a packed one
+  const void* packed_weight = nullptr;  // what pack_weight() wrote, or null
   const void* offset = nullptr;         // [N, offset_group*kH*kW*2, oH, oW]
   const void* bias = nullptr;           // [O] or null
   const void* mask = nullptr;           // [N, offset_group*kH*kW, oH, oW] or null

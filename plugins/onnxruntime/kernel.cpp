@@ -60,9 +60,10 @@ const void* data_of(const OrtApi& api, const OrtValue* value) {
   return data;
 }
 
-AlignedBuffer pack(const Problem& problem, const void* weight, const Executor& executor) {
+// While the kernel is created, the host lends no threads yet.
+AlignedBuffer pack(const Problem& problem, const void* weight) {
   AlignedBuffer packed(cpu::packed_weight_bytes(problem));
-  cpu::pack_weight(problem, weight, packed.data(), executor);
+  cpu::pack_weight(problem, weight, packed.data(), Executor{});
   return packed;
 }
 
@@ -77,8 +78,7 @@ Kernel::Kernel(const OrtApi& api, const OrtKernelInfo* info) : api_(api) {
     require(api, api.KernelInfoGetConstantInput_tensor(info, kWeight, &is_constant, &weight));
     if (is_constant) inputs[kWeight] = tensor_info(api, weight);
     const Problem problem = checked(attributes_, inputs);
-    // The host lends no threads yet.
-    if (is_constant) packed_weight_ = pack(problem, data_of(api, weight), Executor{});
+    if (is_constant) packed_weight_ = pack(problem, data_of(api, weight));
   } catch (const Error& e) {
     // At run the host says which node failed; at session creation nobody would.
     throw Error(e.code, "deformable convolution '" + node_name(api, info) + "': " + e.what());
@@ -103,18 +103,16 @@ void Kernel::compute(OrtKernelContext* context) const {
   require(api_, api_.KernelContext_GetOutput(context, 0, shape, std::size(shape), &output));
 
   SessionThreads threads(api_, context);
-  const Executor executor = threads.executor();
-  AlignedBuffer packed_now;
-  if (!packed_weight_.data()) packed_now = pack(problem, data_of(api_, values[kWeight]), executor);
 
   ForwardArgs args;
   args.input = data_of(api_, values[kInput]);
-  args.packed_weight = packed_weight_.data() ? packed_weight_.data() : packed_now.data();
+  args.weight = data_of(api_, values[kWeight]);
+  args.packed_weight = packed_weight_.data();
   args.offset = data_of(api_, values[kOffset]);
   args.bias = data_of(api_, values[kBias]);
   args.mask = data_of(api_, values[kMask]);
   args.output = const_cast<void*>(data_of(api_, output));
-  cpu::forward(problem, args, executor);
+  cpu::forward(problem, args, threads.executor());
 }
 
 }  // namespace dcn::ort

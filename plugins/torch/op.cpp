@@ -92,18 +92,14 @@ Tensor deform_conv2d(Tensor input, Tensor weight, Tensor offset, OptionalTensor 
   Tensor output = torch::stable::new_empty(
       input, {problem.batch, problem.out_channels, problem.out_h, problem.out_w});
 
-  const dcn::Executor executor = torch_executor();
-  const Tensor packed = torch::stable::empty(
-      {static_cast<int64_t>(dcn::cpu::packed_weight_bytes(problem))}, ScalarType::Byte);
-  dcn::cpu::pack_weight(problem, data(w), packed.mutable_data_ptr(), executor);
   dcn::ForwardArgs args;
   args.input = data(x);
-  args.packed_weight = packed.const_data_ptr();
+  args.weight = data(w);
   args.offset = data(o);
   args.bias = data(b);
   args.mask = data(m);
   args.output = output.mutable_data_ptr();
-  dcn::cpu::forward(problem, args, executor);
+  dcn::cpu::forward(problem, args, torch_executor());
   return output;
 }
 

@@ -18,7 +18,7 @@ namespace dcn::cpu::DCN_ISA {
 template <class A>
 struct BackwardScratch {
   TilePositions positions;
-  TapPlan<A> plan;
+  GradientPlan<A> plan;
   A left[kTilePixels * kLeftStride];
   A grad_columns[kTilePixels * kLeftStride];
 };
@@ -140,9 +140,9 @@ void backward_data_tile(const BackwardDataTile& job) {
   at.row_stride = layout.staged_w * segment.channels;
   at.channels = slice.channels;
   for (int64_t t = 0; t < slice.taps; ++t) {
-    const TapPlan<A>& plan = scratch->plan;
-    fill_plan(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
-              tile.first_pixel, tile.pixels, &scratch->plan);
+    const GradientPlan<A>& plan = scratch->plan;
+    fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
+                 tile.first_pixel, tile.pixels, &scratch->plan);
     A* rows[3] = {};
     if (job.sums)
       for (int r = 0; r < 3; ++r)
@@ -172,8 +172,8 @@ void backward_weight_tile(const BackwardWeightTile& job) {
   auto* scratch = static_cast<BackwardScratch<A>*>(tile.scratch);
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
   for (int64_t t = 0; t < slice.taps; ++t) {
-    fill_plan(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
-              tile.first_pixel, tile.pixels, &scratch->plan);
+    fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
+                 tile.first_pixel, tile.pixels, &scratch->plan);
     sample_channels(layout, tile.source, segment, scratch->plan, slice.first_channel, slice.channels,
                     tile.pixels, scratch->left + t * slice.channels);
   }

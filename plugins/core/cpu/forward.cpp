@@ -47,6 +47,8 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
   const int64_t staged_bytes = layout.staged_elements() * kernels.arithmetic_bytes;
   const int64_t round_images = std::min(p.batch, std::max<int64_t>(1, kRoundBytes / staged_bytes));
   const Scratch staged(round_images * staged_bytes);
+  const Scratch packed(args.packed_weight ? 0 : packed_weight_bytes(p));
+  if (!args.packed_weight) pack_weight(p, args.weight, packed.data(), executor);
 
   const int64_t tile = tile_pixels(p, kernels, round_images, executor.threads);
   const int64_t tiles = divide_up(p.out_pixels(), tile);
@@ -75,7 +77,7 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
       job.source.offset = static_cast<const char*>(args.offset) + n * 2 * mask_elements * coordinate;
       job.source.mask =
           args.mask ? static_cast<const char*>(args.mask) + n * mask_elements * coordinate : nullptr;
-      job.packed_weight = args.packed_weight;
+      job.packed_weight = args.packed_weight ? args.packed_weight : packed.data();
       job.bias = args.bias;
       job.output = static_cast<char*>(args.output) + n * p.out_channels * p.out_pixels() * element;
       job.first_pixel = tile_index * tile;

@@ -31,8 +31,8 @@ class Plans {
     TapPlan<A>* plan = &scratch_->plans[slot];
     if (planned_[slot] != tap) {
       planned_[slot] = tap;
-      fill_plan(*tile_.layout, tile_.source, scratch_->positions, offset_group, tap, tile_.first_pixel,
-                tile_.pixels, plan);
+      fill_plan<A>(*tile_.layout, tile_.source, scratch_->positions, offset_group, tap,
+                   tile_.first_pixel, tile_.pixels, plan);
     }
     return *plan;
   }

@@ -53,14 +53,20 @@ void stage_image(const OwnedLayout& layout, const Kernels& kernels, int64_t task
 }
 
 int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t images, int threads) {
-  constexpr int64_t kUsualPixels = 112;
-  const int64_t pixels = problem.out_pixels();
-  int64_t tiles = divide_up(pixels, kUsualPixels);
-  if (tiles * images < 4 * threads && tiles >= threads) {
-    const int64_t fewer = tiles / threads * threads;
-    tiles = divide_up(pixels, fewer) <= kTilePixels ? fewer : fewer + threads;
+  // Reading the weights costs a tile as much as this many of its pixels: measured, roughly.
+  constexpr int64_t kCostOfWeights = 16;
+  constexpr int64_t kLeastPixels = 48;
+  int64_t best = 0, best_cost = INT64_MAX;
+  for (int64_t pixels = round_up(kLeastPixels, kernels.row_block); pixels <= kTilePixels;
+       pixels += kernels.row_block) {
+    const int64_t tiles = divide_up(problem.out_pixels(), pixels) * images;
+    const int64_t cost = divide_up(tiles, threads) * (pixels + kCostOfWeights);
+    if (cost <= best_cost) {
+      best = pixels;
+      best_cost = cost;
+    }
   }
-  return std::min(round_up(divide_up(pixels, tiles), kernels.row_block), kTilePixels);
+  return best;
 }
 
 }  // namespace dcn::cpu

@@ -36,8 +36,8 @@ int64_t stage_tasks(const Layout& layout);
 void stage_image(const OwnedLayout& layout, const Kernels& kernels, int64_t task, const void* image,
                  void* staged);
 
-// A tile size that keeps every thread busy: near what the caches like, and sharing `images` images
-// evenly where tiles are few. Results do not depend on it.
+// The tile size with which `threads` threads finish `images` images first: larger tiles read the
+// weights less often, smaller ones share the pixels out more evenly. Results do not depend on it.
 int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t images, int threads);
 
 }  // namespace dcn::cpu

@@ -2,6 +2,8 @@
 // vectorised over pixels), then the values (vectorised over channels).
 #pragma once
 
+#include <type_traits>
+
 #include "dtype.h"
 #include "gemm.h"
 #include "kernels.h"
@@ -33,6 +35,11 @@ template <class A>
 struct TapPlan {
   int32_t corner[kTilePixels];  // staged pixel of the upper left corner
   A weight[4][kTilePixels];     // of (top left, top right, bottom left, bottom right), mask included
+};
+
+// What the gradients need besides.
+template <class A>
+struct GradientPlan : TapPlan<A> {
   A fraction_y[kTilePixels];
   A fraction_x[kTilePixels];
   A mask[kTilePixels];
@@ -57,26 +64,37 @@ const A* read_coordinates(DType dtype, const void* tensor, int64_t first, int64_
   }
 }
 
+// The next tap's rows are far away in memory, and too short for the hardware to foresee.
 template <class A>
+DCN_INLINE void prefetch_row(const A* row, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(A);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
+}
+
+template <class A, class Plan>
 void fill_plan(const Layout& layout, const SampleSource& source, const TilePositions& positions,
-               int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels,
-               TapPlan<A>* plan) {
+               int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels, Plan* plan) {
   const Problem& p = layout.problem;
   const int64_t row = offset_group * p.taps() + tap;
   const int64_t out_pixels = p.out_pixels();
-  A buffers[2][kTilePixels];
-  const A* offset_y = read_coordinates<A>(p.coordinate_dtype, source.offset,
-                                          2 * row * out_pixels + first_pixel, pixels, buffers[0]);
-  const A* offset_x = read_coordinates<A>(p.coordinate_dtype, source.offset,
-                                          (2 * row + 1) * out_pixels + first_pixel, pixels, buffers[1]);
-  if (source.mask) {
-    const A* mask = read_coordinates<A>(p.coordinate_dtype, source.mask, row * out_pixels + first_pixel,
-                                        pixels, plan->mask);
-    if (mask != plan->mask)
-      for (int64_t i = 0; i < pixels; ++i) plan->mask[i] = mask[i];
-  } else {
-    for (int64_t i = 0; i < pixels; ++i) plan->mask[i] = A(1);
+  A buffers[3][kTilePixels];
+  const auto read = [&](const void* tensor, int64_t channel, A* buffer) {
+    return read_coordinates<A>(p.coordinate_dtype, tensor, channel * out_pixels + first_pixel, pixels,
+                               buffer);
+  };
+  const A* offset_y = read(source.offset, 2 * row, buffers[0]);
+  const A* offset_x = read(source.offset, 2 * row + 1, buffers[1]);
+  const A* mask = buffers[2];
+  if (source.mask)
+    mask = read(source.mask, row, buffers[2]);
+  else
+    for (int64_t i = 0; i < pixels; ++i) buffers[2][i] = A(1);
+  if (row + 1 < p.offset_group * p.taps() && offset_y != buffers[0]) {
+    prefetch_row(offset_y + 2 * out_pixels, pixels);
+    prefetch_row(offset_x + 2 * out_pixels, pixels);
+    if (source.mask) prefetch_row(mask + out_pixels, pixels);
   }
+
   const int32_t tap_y = static_cast<int32_t>(tap / p.kernel_w * p.dilation_h);
   const int32_t tap_x = static_cast<int32_t>(tap % p.kernel_w * p.dilation_w);
   const int32_t in_h = static_cast<int32_t>(p.in_h), in_w = static_cast<int32_t>(p.in_w);
@@ -85,14 +103,17 @@ void fill_plan(const Layout& layout, const SampleSource& source, const TilePosit
   for (int64_t i = 0; i < pixels; ++i) {
     const AxisSample<A> y = sample_axis(offset_y[i], positions.y[i] + tap_y, in_h);
     const AxisSample<A> x = sample_axis(offset_x[i], positions.x[i] + tap_x, in_w);
-    const A bottom = y.fraction * plan->mask[i], top = plan->mask[i] - bottom;
+    const A bottom = y.fraction * mask[i], top = mask[i] - bottom;
     plan->corner[i] = (y.low + kBorder) * staged_w + x.low + kBorder;
     plan->weight[0][i] = top * (1 - x.fraction);
     plan->weight[1][i] = top * x.fraction;
     plan->weight[2][i] = bottom * (1 - x.fraction);
     plan->weight[3][i] = bottom * x.fraction;
-    plan->fraction_y[i] = y.fraction;
-    plan->fraction_x[i] = x.fraction;
+    if constexpr (std::is_same_v<Plan, GradientPlan<A>>) {
+      plan->fraction_y[i] = y.fraction;
+      plan->fraction_x[i] = x.fraction;
+      plan->mask[i] = mask[i];
+    }
   }
 }
 
