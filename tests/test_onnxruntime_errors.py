@@ -19,13 +19,17 @@ ASYMMETRIC = BASE.attributes()
 # Name -> the tensor, what is done to it, what the error must say.
 WRONG_SIZES = {
     "offset channels": ("offset", lambda a: a[:, :-2], "offset has 34 channels, expected 2"),
-    "offset height": ("offset", lambda a: a[:, :, 1:], "offset has height 3, expected the output"),
+    "offset height": ("offset", lambda a: a[:, :, 1:], "offset has height 4, expected the output"),
     "offset batch": ("offset", lambda a: a[:1], "offset has batch 1, expected 2 like input"),
     "mask channels": ("mask", lambda a: a[:, 1:], "mask has 17 channels, expected offset_group"),
-    "mask width": ("mask", lambda a: a[..., 1:], "mask has width 10, expected 11 like offset"),
+    "mask width": ("mask", lambda a: a[..., 1:], "mask has width 9, expected 10 like offset"),
     "input rank": ("input", lambda a: a[0], "input has 3 dimensions, expected 4"),
     "input channels": ("input", lambda a: a[:, 1:], "input has 11 channels, expected a multiple"),
-    "input height": ("input", lambda a: a[:, :, :1], "input height 1 with padding 1+2 is smaller"),
+    "input height": (
+        "input",
+        lambda a: a[:, :, :1],
+        "offset has height 5, expected the output height 1",
+    ),
 }
 WRONG_DTYPES = {
     "mask dtype": ("mask", lambda a: a.astype(np.float64), "mask is float64, expected float32"),

@@ -73,7 +73,7 @@ def test_failing_and_passing_runs_side_by_side() -> None:
 
     def work(i: int) -> None:
         if i % 2:
-            with pytest.raises(Exception, match="mask has width 10, expected 11"):
+            with pytest.raises(Exception, match="mask has width 9, expected 10"):
                 run(session, feeds(wrong))
         else:
             np.testing.assert_array_equal(run(session, feeds(arrays))["output"], expected)

@@ -139,7 +139,7 @@ def cases() -> dict[str, Case]:
     result["error when the session runs"] = Case(
         model(plain, attributes, shapes=DYNAMIC_SHAPES),
         [{**plain, "mask": plain["mask"][:, :, :-1]}],
-        error="mask has height 3, expected 4 like offset",
+        error="mask has height 4, expected 5 like offset",
     )
     return result
 
