@@ -79,7 +79,7 @@ def capture(request: Request) -> ir.Model:
         dynamo=True,
         verbose=False,
         opset_version=request.opset_version,
-        dynamic_shapes=request.dynamic_shapes,
+        dynamic_shapes=request.shapes(),
         input_names=request.input_names,
         output_names=request.output_names,
         custom_translation_table=_translations(),

@@ -68,8 +68,8 @@ def export(
         opset_version: 19 or newer (the custom form: any the exporter writes). Default: 20, the
             newest that both exporters write, and that the oldest supported onnxruntime reads; 22
             for bfloat16, which DeformConv takes from there on
-        dynamic_shapes: for each input, by its position or by forward's name for it, the dimensions
-            that vary, {0: "N", 2: "H", 3: "W"}, by a name or a torch.export.Dim
+        dynamic_shapes: for each input, by its position, forward's name for it or the file's, the
+            dimensions that vary, {0: "N", 2: "H", 3: "W"}, by a name or a torch.export.Dim
         input_names: the file's; default: forward's own
         output_names: the file's
         external_data: weights in a second file, ``path`` + ".data". Default: above 2 GB only

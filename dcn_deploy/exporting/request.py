@@ -21,7 +21,7 @@ class Request:
     kwargs: dict[str, Any]
     opset_version: int
     dynamic_shapes: DynamicShapes | None
-    """As torch.export takes it, for each input {dimension: name or torch.export.Dim}."""
+    """For each input, by position, forward's name or the file's, {dimension: name or Dim}."""
     input_names: Sequence[str] | None
     output_names: Sequence[str] | None
 
@@ -30,29 +30,37 @@ class Request:
         bound = inspect.signature(self.model.forward).bind(*self.args, **self.kwargs)
         return dict(bound.arguments)
 
+    def _tensor_arguments(self) -> list[str]:
+        return [n for n, value in self.arguments().items() if isinstance(value, torch.Tensor)]
+
+    def shapes(self) -> DynamicShapes | None:
+        """The dynamic shapes as torch.export takes them: by position, or by forward's names."""
+        if not isinstance(self.dynamic_shapes, dict) or not self.input_names:
+            return self.dynamic_shapes
+        own = self.arguments()
+        by_file = dict(zip(self.input_names, self._tensor_arguments(), strict=False))
+        return {
+            name if name in own else by_file.get(name, name): shape
+            for name, shape in self.dynamic_shapes.items()
+        }
+
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         """The dynamic shapes as the TorchScript exporter takes them, by the file's input names.
 
         Raises:
             ValueError: the shapes are not one {dimension: name} for each tensor.
         """
-        if self.dynamic_shapes is None:
+        shapes = self.shapes()
+        if shapes is None:
             return {}
         arguments = self.arguments()
-        if isinstance(self.dynamic_shapes, dict):
-            by_name = self.dynamic_shapes
-        else:
-            by_name = dict(zip(arguments, self.dynamic_shapes, strict=False))
+        by_name = shapes if isinstance(shapes, dict) else dict(zip(arguments, shapes, strict=False))
         if unknown := set(by_name) - set(arguments):
             raise ValueError(
                 f"dynamic_shapes has {', '.join(sorted(unknown))}, expected inputs that forward "
                 f"was given: {', '.join(arguments)}"
             )
-        tensors = [
-            (name, by_name.get(name))
-            for name, value in arguments.items()
-            if isinstance(value, torch.Tensor)
-        ]
+        tensors = [(name, by_name.get(name)) for name in self._tensor_arguments()]
         names = self.input_names or [name for name, _ in tensors]
         return {
             name: {dim: _dimension_name(size, f"{name}_{dim}") for dim, size in shape.items()}
