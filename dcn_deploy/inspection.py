@@ -55,7 +55,8 @@ class NodeReport:
     shapes: Mapping[str, Shape | None]
     """Of the inputs that are present, by the contract's names, and of "output"."""
     attributes: Mapping[str, Any]
-    """By the contract's names; kernel_shape is empty where nothing says it. Empty if foreign."""
+    """By the contract's names; kernel_shape is empty where nothing says it, and a value of a wrong
+    kind is its text. Empty if foreign."""
     constant_weight: bool
     runtimes: tuple[Verdict, ...]
     problems: tuple[Problem, ...]
@@ -93,6 +94,14 @@ class ModelReport:
 
 def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -> Problem | None:
     """What the runtime's own check will say, as far as it can be known before running."""
+    cure = "correct the model, and export it again"
+    for name, kind in entry.mistyped.items():
+        given = entry.node.attributes[name]
+        return Problem(
+            f"no runtime accepts it: attribute {name} is {given} ({given.type.name}), expected "
+            f"{kind.name}",
+            cure,
+        )
     if any(dtype_of(value) is None for value in entry.inputs.values()):
         return None
     specs: list[TensorSpec | None] = []
@@ -110,7 +119,7 @@ def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -
     try:
         check(entry.attributes, specs)
     except ValueError as error:
-        return Problem(f"no runtime accepts it: {error}", "correct the model, and export it again")
+        return Problem(f"no runtime accepts it: {error}", cure)
     return None
 
 

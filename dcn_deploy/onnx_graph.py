@@ -64,11 +64,28 @@ class DeformableNode:
         return self.node.outputs[0]
 
     @property
+    def mistyped(self) -> dict[str, ir.AttributeType]:
+        """The attributes whose kind is not the contract's, with the kind that is expected."""
+        kinds = {
+            name: ir.AttributeType.INTS if isinstance(default, list) else ir.AttributeType.INT
+            for name, default in contract().attributes.items()
+        }
+        given = self.node.attributes
+        return {n: kind for n, kind in kinds.items() if n in given and given[n].type != kind}
+
+    @property
     def attributes(self) -> dict[str, Any]:
-        """Every attribute of the contract: the node's own value, or what an absent one means."""
-        values = {}
+        """Every attribute of the contract: the node's own value, or what an absent one means.
+
+        A mistyped one is the text of what the node has.
+        """
+        values: dict[str, Any] = {}
+        mistyped = self.mistyped
         for name, default in contract().attributes.items():
             attribute = self.node.attributes.get(name)
+            if attribute is not None and name in mistyped:
+                values[name] = str(attribute)
+                continue
             value = default if attribute is None else attribute.value
             values[name] = list(value) if isinstance(default, list) else value
         weight = shape_of(self.inputs["weight"]) if "weight" in self.inputs else None

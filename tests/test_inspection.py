@@ -100,6 +100,31 @@ def test_problems_are_named_with_a_cure(tmp_path: Path) -> None:
     assert only_node(save(sound, tmp_path)).problems == ()
 
 
+@pytest.mark.parametrize(
+    ("position", "value", "message"),
+    [
+        (-2, 1.0, "is 1.0 (FLOAT), expected INT"),
+        (-1, [3], "is (3,) (INTS), expected INT"),
+        (1, 2, "is 2 (INT), expected INTS"),
+        (2, [1.0, 0.0, 2.0, 1.0], "is (1.0, 0.0, 2.0, 1.0) (FLOATS), expected INTS"),
+        (0, "3x2", "is '3x2' (STRING), expected INTS"),
+    ],
+)
+@pytest.mark.parametrize("form", ["portable", "custom", "standard"])
+def test_attributes_of_a_wrong_kind_are_a_problem(
+    form: str, position: int, value: object, message: str, tmp_path: Path
+) -> None:
+    name = list(ATTRIBUTES)[position]
+    model = onnx_models.model(arrays(), ATTRIBUTES, form=form)
+    (attribute,) = [item for item in model.graph.node[0].attribute if item.name == name]
+    attribute.CopyFrom(helper.make_attribute(name, value))
+    report = inspect_model(save(model, tmp_path))
+
+    (problem,) = [p for p in report.nodes[0].problems if "no runtime accepts it" in p.what]
+    assert f"attribute {name} {message}" in problem.what
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
 def two_nodes(form: str, wrap: str = "") -> onnx.ModelProto:
     """conv -> deform -> deform, the second reading the first; in a function or an If on request."""
     one = onnx_models.model(arrays(), ATTRIBUTES, form=form)
