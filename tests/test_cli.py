@@ -405,6 +405,7 @@ def test_run_on_random_input(cli: Call) -> None:
         ("model.onnx", (), "the model takes image: float32 [N, 6, H, W]; give --input image=x.npy"),
         ("model.onnx", ("--random",), "give its size, for instance --size image=1x6x64x64"),
         ("model.onnx", ("--random", "--size", "1x6xAx8"), "expected numbers, like 1x3x224x224"),
+        ("model.onnx", ("--random", "--size", "1x6x-4x8"), "expected numbers, like 1x3x224x224"),
         ("model.onnx", ("--input", "none.npy"), "none.npy: no such file"),
         ("model.onnx", ("--input", "text.npy"), "text.npy: not a .npy or .npz file of numbers"),
         ("model.onnx", ("--input", "misnamed.npz"), "misnamed.npz holds 'picture'"),

@@ -102,11 +102,10 @@ def _sizes(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, li
     sizes: dict[str, list[int]] = {}
     for value in values:
         text = value.partition("=")[2] or value
-        try:
-            size = [int(part) for part in text.split("x")]
-        except ValueError as error:
-            raise InputError(f"--size {value}: expected numbers, like 1x3x224x224") from error
-        sizes[_named("--size", value, specs, list(sizes))] = size
+        parts = text.split("x")
+        if not all(part.isdecimal() for part in parts):  # which a negative number is not
+            raise InputError(f"--size {value}: expected numbers, like 1x3x224x224")
+        sizes[_named("--size", value, specs, list(sizes))] = [int(part) for part in parts]
     return sizes
 
 
