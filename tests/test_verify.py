@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -334,6 +335,59 @@ def test_nothing_compared_is_a_failure(tmp_path: Path) -> None:
     assert all(entry.not_run for entry in report.sides)
 
 
+@pytest.mark.parametrize("baseline", ["eager", "file"])
+def test_outputs_of_nan_alone_show_nothing(
+    baseline: str, network: Network, image: Tensor, tmp_path: Path
+) -> None:
+    spoiled = copy.deepcopy(network)
+    nn.init.constant_(spoiled.second.bias, torch.nan)
+    path = tmp_path / "spoiled.onnx"
+    export(spoiled, image, path, verify=False)
+    report = verify(path, spoiled if baseline == "eager" else path, image, runs=1)
+
+    assert not report.passed
+    assert [entry.status for entry in report.sides] == ["failed", "failed"]
+    assert [case.compared for case in ours(report).cases] == [0]
+    assert "is not shown to agree" in report.summary
+    assert "nothing compared: no output of the baseline has a finite element" in report.summary
+
+
+def test_an_empty_batch_shows_nothing(
+    exported: Callable[[str], Path], network: Network, image: Tensor
+) -> None:
+    report = verify(exported("portable"), network, image, runs=1, sizes=[{"N": 0}])
+
+    assert [case.ok for case in ours(report).cases] == [True, False]
+    assert "fails on the inputs 'N=0':\n  nothing compared" in report.summary
+
+
+def test_nan_beside_finite_values_is_a_difference(
+    exported: Callable[[str], Path], network: Network, image: Tensor, tmp_path: Path
+) -> None:
+    def spoil(graph: onnx.GraphProto) -> None:
+        (weight,) = [item for item in graph.initializer if "second.weight" in item.name]
+        values = numpy_helper.to_array(weight) * np.float32("nan")
+        weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+
+    path = tampered(exported("standard"), tmp_path, spoil)
+    assert "does not agree" in verify(path, network, image, runs=1, sizes=()).summary
+
+
+def test_offsets_that_are_all_zero_are_noted(image: Tensor, tmp_path: Path) -> None:
+    fresh = dcn_deploy.DeformConv2d(6, 4, 3)
+    path = tmp_path / "fresh.onnx"
+    export(fresh, image, path, verify=False)
+    report = verify(path, fresh, image)
+    nn.init.normal_(fresh.offset_conv.weight)
+    export(fresh, image, path, verify=False)
+    trained = verify(path, fresh, image)
+
+    assert report.passed
+    note = "every offset is 0, as in a fresh layer: sampling between pixels was not exercised"
+    assert [note in text for text in report.notes] == [True]
+    assert trained.notes == ()
+
+
 def test_without_the_library_the_rest_is_compared(
     exported: Callable[[str], Path],
     network: Network,
@@ -497,7 +551,11 @@ def test_nan_on_one_side_fails_and_on_both_passes(
 ) -> None:
     holey = image.clone()
     holey[0, 0, 0, 0] = torch.nan
-    assert ours(verify(exported("portable"), network, holey, runs=1, sizes=())).status == "passed"
+    passed = verify(exported("portable"), network, holey, runs=1, sizes=())
+    assert ours(passed).status == "passed"
+    assert any(
+        re.match(r"output \S+: \d\S* % of the expected values are NaN", n) for n in passed.notes
+    )
 
     def healed(x: Tensor) -> Tensor:
         return network(x).nan_to_num(0.0)

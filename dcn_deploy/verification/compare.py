@@ -19,6 +19,7 @@ from .cases import Case, make_cases
 from .difference import difference
 from .eager import EagerSide, tensors_in
 from .nodes import attributes_that_differ, check_node
+from .notes import comparison_notes, file_notes
 from .observation import NotRunnableError, Observation, Side
 from .onnx_side import OnnxSide, our_side, stock_side
 from .report import CaseReport, OutputCheck, SideReport, VerificationReport
@@ -100,7 +101,7 @@ def verify(
             progress(f"{side.name}: {case.name}")
             reports[side.name].append(_compare(side, case, expected, tolerance, file))
 
-    notes += _notes(file)
+    notes += file_notes(file) + comparison_notes(reports.values())
     return VerificationReport(
         path=file.path,
         baseline=baseline.name,
@@ -165,17 +166,6 @@ def _observe(baseline: Side, case: Case, notes: list[str]) -> Observation | None
             ) from error
         notes.append(f"sizes {case.name}: passed over, {baseline.name} says {reason}")
         return None
-
-
-def _notes(file: ModelReport) -> list[str]:
-    """What cannot be looked at, and why."""
-    if not file.nodes:
-        return [f"{file.path} has no deformable node: only its outputs are compared"]
-    return [
-        f"node {node.name} is inside {node.scope}: it is compared through the outputs only"
-        for node in file.nodes
-        if node.scope
-    ]
 
 
 def _dtypes(file: ModelReport, case: Case, expected: Observation) -> set[str]:

@@ -19,6 +19,10 @@ class Difference:
     """The largest |a - b|."""
     tolerance: float
     """What ``error`` may be at most."""
+    elements: int
+    """How many there are."""
+    finite: int
+    """How many of the expected ones are neither NaN nor Inf: only these say anything."""
 
     @property
     def ok(self) -> bool:
@@ -37,17 +41,19 @@ def difference(actual: Tensor, expected: Tensor, tolerance: float) -> Difference
     """
     if actual.shape != expected.shape:
         raise ValueError(f"shapes {list(actual.shape)} and {list(expected.shape)} differ")
+    sizes = expected.numel(), int(expected.isfinite().sum())
     if not expected.is_floating_point():
         wrong = actual != expected
         share = wrong.double().mean().item() if wrong.numel() else 0.0
         largest = (actual.double() - expected.double()).abs()
-        return Difference(share, largest.max().item() if wrong.numel() else 0.0, tolerance)
+        return Difference(share, largest.max().item() if wrong.numel() else 0.0, tolerance, *sizes)
     actual, expected = actual.double(), expected.double()
     same = (actual == expected) | (actual.isnan() & expected.isnan())
     error = torch.where(same, 0.0, actual - expected)
     if not bool(error.isfinite().all()):
-        return Difference(math.inf, math.inf, tolerance)
+        return Difference(math.inf, math.inf, tolerance, *sizes)
     norm = torch.where(expected.isfinite(), expected, 0.0).norm().item()
     distance = error.norm().item()
     relative = distance / norm if norm else (math.inf if distance else 0.0)
-    return Difference(relative, error.abs().max().item() if error.numel() else 0.0, tolerance)
+    largest_abs = error.abs().max().item() if error.numel() else 0.0
+    return Difference(relative, largest_abs, tolerance, *sizes)

@@ -76,6 +76,11 @@ class CaseReport:
     """What stopped the run."""
 
     @property
+    def compared(self) -> int:
+        """How many finite elements of the outputs were compared: without any, nothing is shown."""
+        return sum(check.difference.finite for check in self.outputs if check.difference)
+
+    @property
     def ok(self) -> bool:
         """Whether it ran and every output, and every node beside float64, is within tolerance.
 
@@ -84,6 +89,7 @@ class CaseReport:
         """
         return (
             not self.error
+            and self.compared > 0
             and all(check.ok for check in self.outputs)
             and all(check.to_float64.ok for check in self.nodes)
         )
@@ -148,7 +154,9 @@ class VerificationReport:
         if not failed:
             reasons = "; ".join(f"{side.name}: {side.not_run}" for side in self.sides)
             return f"{self.path}: nothing could be compared ({reasons})"
-        headline = f"{self.path} does not agree with {self.baseline}"
+        headline = f"{self.path} is not shown to agree with {self.baseline}"
+        if any(_differs(case) for side in failed for case in side.cases):
+            headline = f"{self.path} does not agree with {self.baseline}"
         return "\n".join([headline, *_failures(failed)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -173,6 +181,11 @@ class VerificationReport:
         return as_text(self)
 
 
+def _differs(case: CaseReport) -> bool:
+    """Whether it failed for something that was seen, not for want of anything to compare."""
+    return not case.ok and (bool(case.error) or not all(check.ok for check in case.outputs))
+
+
 def _failures(sides: list[SideReport]) -> Iterator[str]:
     """What went wrong first on each side; once where it is the same."""
     told: set[tuple[str, ...]] = set()
@@ -191,6 +204,8 @@ def _failures(sides: list[SideReport]) -> Iterator[str]:
         yield f"{side.name} fails on the inputs {case.name!r}:"
         if case.error:
             yield f"  {case.error}"
+        elif not case.compared and not wrong:
+            yield "  nothing compared: no output of the baseline has a finite element"
         for output in wrong:
             yield f"  output {output.name!r}: {output.difference or output.problem}"
         if node is not None:
