@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import json
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -76,25 +77,54 @@ def check(attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]) -
     Raises:
         ValueError: with a message that names the tensor, what was expected and what was given.
     """
+    known, dtypes = contract().attributes, contract().dtypes
+    if unknown := set(attributes) - set(known):
+        raise ValueError(
+            f"unknown attribute {', '.join(sorted(unknown))}, expected {', '.join(known)}"
+        )
+    if len(tensors) != len(contract().inputs):
+        raise ValueError(
+            f"{len(tensors)} tensors, expected one (or None) for each of "
+            f"{', '.join(contract().inputs)}"
+        )
     flat: list[int] = []
-    for name, default in contract().attributes.items():
+    for name, default in known.items():
         value = attributes.get(name, default)
-        flat += [len(value), *value] if isinstance(default, list) else [value]
+        flat += _integers(name, value) if isinstance(default, list) else [_integer(name, value)]
     specs: list[int] = []
     for tensor in tensors:
         if tensor is None:
             specs.append(0)
             continue
-        dtypes = contract().dtypes
         dtype = dtypes.index(tensor.dtype) + 1 if tensor.dtype in dtypes else 0
         shape = tensor.shape if tensor.shape is not None else ()
         specs += [1, dtype, int(tensor.shape is not None), len(shape), *shape]
+    names = [(tensor.dtype if tensor else "").encode() for tensor in tensors]
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)
     failed = _core().dcn_deploy_check(
         (ctypes.c_int64 * len(flat))(*flat),
         (ctypes.c_int64 * len(specs))(*specs),
+        (ctypes.c_char_p * len(names))(*names),
         message,
         ctypes.c_size_t(_MESSAGE_BYTES),
     )
     if failed:
         raise ValueError(message.value.decode())
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"attribute {name} has {value!r}, expected an integer") from None
+    if abs(number) >= 2**63:
+        raise ValueError(f"attribute {name} has {number}, expected a 64-bit integer")
+    return number
+
+
+def _integers(name: str, value: Any) -> list[int]:
+    """The list's length and its values."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(f"attribute {name} is {value!r}, expected a list of integers")
+    numbers = [_integer(name, number) for number in value]
+    return [len(numbers), *numbers]

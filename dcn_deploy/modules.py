@@ -8,13 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .ops import deform_conv2d, four_pads
+from .contract import UNKNOWN_DIM, TensorSpec, check, contract
+from .ops import deform_conv2d, four_pads, pair
 
 OffsetActivation = Callable[[Tensor], Tensor]
-
-
-def _as_pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 class DeformConv2d(nn.Module):
@@ -38,7 +35,8 @@ class DeformConv2d(nn.Module):
             sigmoid into (0, 1)
 
     Raises:
-        ValueError: channels do not divide into groups, or an unknown offset_activation.
+        ValueError: an argument that the op would refuse for any input, or an unknown
+            offset_activation.
     """
 
     def __init__(
@@ -57,31 +55,23 @@ class DeformConv2d(nn.Module):
         offset_activation: str | OffsetActivation | None = None,
     ) -> None:
         super().__init__()
-        for name, channels, parts_name, parts in (
-            ("in_channels", in_channels, "groups", groups),
-            ("out_channels", out_channels, "groups", groups),
-            ("in_channels", in_channels, "deformable_groups", deformable_groups),
-        ):
-            if parts < 1 or channels < 1 or channels % parts:
-                raise ValueError(
-                    f"DeformConv2d: {name} is {channels}, expected a positive multiple of "
-                    f"{parts_name} = {parts}"
-                )
-        if isinstance(offset_activation, str) and offset_activation != "bounded":
+        if not (offset_activation in (None, "bounded") or callable(offset_activation)):
             raise ValueError(
-                f'DeformConv2d: offset_activation is "{offset_activation}", expected "bounded", a '
+                f"DeformConv2d: offset_activation is {offset_activation!r}, expected 'bounded', a "
                 "callable or None"
             )
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = _as_pair(kernel_size)
-        self.stride = _as_pair(stride)
+        self.kernel_size = pair("kernel_size", kernel_size)
+        self.stride = pair("stride", stride)
         self.padding = four_pads(padding)
-        self.dilation = _as_pair(dilation)
+        self.dilation = pair("dilation", dilation)
         self.groups = groups
         self.deformable_groups = deformable_groups
         self.modulated = modulated
         self.offset_activation = offset_activation
+
+        self._check()
 
         kernel_h, kernel_w = self.kernel_size
         self.taps = kernel_h * kernel_w
@@ -97,6 +87,22 @@ class DeformConv2d(nn.Module):
             dilation=self.dilation,
         )
         self.reset_parameters()
+
+    def _check(self) -> None:
+        values = (self.kernel_size, self.stride, self.padding, self.dilation, self.groups)
+        names = contract().attributes
+        attributes = dict(zip(names, (*values, self.deformable_groups), strict=True))
+        group_channels = self.in_channels // max(self.groups, 1)
+        shapes = (
+            (UNKNOWN_DIM, self.in_channels, UNKNOWN_DIM, UNKNOWN_DIM),
+            (self.out_channels, group_channels, *self.kernel_size),
+            None,
+        )
+        known = [TensorSpec("float32", shape) for shape in shapes]
+        try:
+            check(attributes, [*known, None, None])
+        except ValueError as error:
+            raise ValueError(f"DeformConv2d: {error}") from None
 
     def reset_parameters(self) -> None:
         """Initialise weight and bias as ``torch.nn.Conv2d`` does, and offset_conv to zero."""
@@ -139,7 +145,21 @@ class DeformConv2d(nn.Module):
     def forward(
         self, x: Tensor, offset: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """[N, C, H, W] to [N, O, oH, oW]: with learnt offsets, or with the ones given."""
+        """Convolve, at the places that the layer learnt or at the ones given.
+
+        Args:
+            x: [N, C, H, W], of the parameters' dtype
+            offset: [N, 2*offset_groups*kH*kW, oH, oW], as of ``dcn_deploy.deform_conv2d``; replaces
+                the learnt one, and the learnt mask too. Its offset groups follow from its shape.
+            mask: [N, offset_groups*kH*kW, oH, oW], beside a given offset only
+
+        Returns:
+            [N, O, oH, oW]
+
+        Raises:
+            ValueError: a mask without an offset.
+            RuntimeError: tensors that do not fit, as of ``dcn_deploy.deform_conv2d``.
+        """
         if offset is None:
             if mask is not None:
                 raise ValueError("DeformConv2d: a mask was given without an offset")
@@ -154,5 +174,6 @@ class DeformConv2d(nn.Module):
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}, padding={tuple(self.padding)}, dilation={self.dilation}, "
             f"groups={self.groups}, deformable_groups={self.deformable_groups}, "
-            f"bias={self.bias is not None}, modulated={self.modulated}"
+            f"bias={self.bias is not None}, modulated={self.modulated}, "
+            f"offset_activation={self.offset_activation!r}"
         )

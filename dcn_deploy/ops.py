@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,23 +37,44 @@ def onnx_attributes(
     }
 
 
-def _pair(name: str, value: int | Sequence[int]) -> list[int]:
-    values = [value, value] if isinstance(value, int) else list(value)
-    if len(values) != 2:
-        raise ValueError(f"deform_conv2d: {name} has {len(values)} values, expected 1 or 2 (h, w)")
-    return values
+def pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
+    """A height and a width, from one value or from both.
+
+    Raises:
+        ValueError: another number of values, or something that is not an integer.
+    """
+    height, width = _repeated(name, value, (2,))
+    return height, width
 
 
 def four_pads(padding: int | Sequence[int]) -> list[int]:
-    """Padding as top, left, bottom, right, from one value, (h, w) or all four."""
-    if not isinstance(padding, int) and len(padding) == 4:
-        return list(padding)
-    if not isinstance(padding, int) and len(padding) != 2:
-        raise ValueError(
-            f"deform_conv2d: padding has {len(padding)} values, expected 1, 2 (h, w) or 4 "
-            "(top, left, bottom, right)"
-        )
-    return _pair("padding", padding) * 2
+    """Padding as top, left, bottom, right, from one value, (h, w) or all four.
+
+    Raises:
+        ValueError: another number of values, or something that is not an integer.
+    """
+    return _repeated("padding", padding, (2, 4))
+
+
+def _repeated(name: str, value: Any, counts: tuple[int, ...]) -> list[int]:
+    """One integer, or as many as ``counts`` allows, repeated to the largest of them."""
+    is_list = isinstance(value, (list, tuple))
+    values = list(value) if is_list else [value]
+    try:
+        if is_list and len(values) not in counts:
+            raise TypeError
+        return [operator.index(number) for number in values] * (counts[-1] // len(values))
+    except TypeError:
+        allowed = " or ".join(map(str, counts))
+        raise ValueError(f"{name} is {value!r}, expected an integer or {allowed} of them") from None
+
+
+def _require_tensors(**tensors: Any) -> None:
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"deform_conv2d: {name} is a {type(tensor).__name__}, expected a Tensor"
+            )
 
 
 def deform_conv2d(
@@ -89,8 +111,13 @@ def deform_conv2d(
     Raises:
         RuntimeError: a tensor does not fit the others; the message names it, what was expected and
             what was given (ValueError while torch traces with fake tensors).
+        ValueError: stride, padding or dilation is not made of one, two (padding: or four) integers.
+        TypeError: something that must be a tensor is none.
         MissingLibraryError: the torch library was left out when dcn_deploy was built.
     """
+    _require_tensors(input=input, offset=offset, weight=weight)
+    optional = {"bias": bias, "mask": mask}
+    _require_tensors(**{name: tensor for name, tensor in optional.items() if tensor is not None})
     kernel_h, kernel_w = (weight.shape[2], weight.shape[3]) if weight.dim() == 4 else (1, 1)
     in_channels, offset_channels = (t.shape[1] if t.dim() > 1 else 1 for t in (input, offset))
     group_channels = weight.shape[1] if weight.dim() > 1 else 1
@@ -105,9 +132,9 @@ def deform_conv2d(
         offset,
         bias,
         mask,
-        _pair("stride", stride),
+        pair("stride", stride),
         four_pads(padding),
-        _pair("dilation", dilation),
+        pair("dilation", dilation),
         max(groups, 1),
         max(offset_groups, 1),
     )

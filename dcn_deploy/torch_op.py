@@ -25,6 +25,15 @@ def _spec(tensor: Tensor | None) -> TensorSpec | None:
     return TensorSpec(str(tensor.dtype).removeprefix("torch."), shape)
 
 
+def _require_one_device(*tensors: Tensor | None) -> None:
+    """Without this, one meta tensor among others would make the result of nothing."""
+    devices = {tensor.device for tensor in tensors if tensor is not None}
+    if len(devices) > 1:
+        raise ValueError(
+            f"deform_conv2d: tensors on {', '.join(sorted(map(str, devices)))}, expected one device"
+        )
+
+
 @torch.library.register_fake("dcn_deploy::deform_conv2d")  # type: ignore[untyped-decorator]
 def _fake(
     input: Tensor,
@@ -39,6 +48,7 @@ def _fake(
     offset_groups: int = 1,
 ) -> Tensor:
     tensors = (input, weight, offset, bias, mask)
+    _require_one_device(*tensors)
     attributes = (stride, padding, dilation, groups, offset_groups)
     names = list(contract().attributes)[1:]
     check(dict(zip(names, attributes, strict=True)), [_spec(tensor) for tensor in tensors])
@@ -52,7 +62,6 @@ def _fake_backward(
     input: Tensor,
     weight: Tensor,
     offset: Tensor,
-    bias: Tensor | None,
     mask: Tensor | None,
     stride: Sequence[int],
     padding: Sequence[int],
@@ -61,6 +70,8 @@ def _fake_backward(
     offset_groups: int,
     wanted: Sequence[bool],
 ) -> tuple[Tensor, ...]:
+    _require_one_device(grad_output, input, weight, offset, mask)
+    bias = input.new_empty([weight.shape[0]])
     return tuple(
         tensor.new_empty(tensor.shape) if want and tensor is not None else input.new_empty([0])
         for tensor, want in zip((input, weight, offset, bias, mask), wanted, strict=True)
@@ -68,16 +79,16 @@ def _fake_backward(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    tensors, ctx.attributes = inputs[:5], inputs[5:]
-    ctx.save_for_backward(*tensors)
+    input, weight, offset, _, mask, *ctx.attributes = inputs
+    ctx.save_for_backward(input, weight, offset, mask)
 
 
 def _gradients(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    tensors = ctx.saved_tensors
+    count = len(contract().inputs)
     # torch 2.10 leaves out trailing arguments that have their default values.
-    wanted = [*ctx.needs_input_grad[: len(tensors)]]
-    wanted += [False] * (len(tensors) - len(wanted))
-    gradients = _BACKWARD_OP(grad_output, *tensors, *ctx.attributes, wanted)
+    wanted = [*ctx.needs_input_grad[:count]]
+    wanted += [False] * (count - len(wanted))
+    gradients = _BACKWARD_OP(grad_output, *ctx.saved_tensors, *ctx.attributes, wanted)
     asked = [grad if want else None for grad, want in zip(gradients, wanted, strict=True)]
     return (*asked, *[None] * len(ctx.attributes))
 
@@ -102,7 +113,16 @@ torch.library.register_autograd(
 
 
 def _autocast(device_type: str) -> Any:
-    """Data in autocast's dtype; float32 offsets and mask stay as exact as they came."""
+    """Data in autocast's dtype, and offsets and mask in it or in float32, as exact as they came.
+
+    As in torch's own operators, float64 stays what it is, and so does what is no floating-point
+    tensor: the op's check speaks of it.
+    """
+
+    def lower(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        if tensor is None or tensor.dtype == torch.float64 or not tensor.is_floating_point():
+            return tensor
+        return tensor.to(dtype)
 
     def kernel(
         input: Tensor,
@@ -113,20 +133,15 @@ def _autocast(device_type: str) -> Any:
         *attributes: Any,
     ) -> Tensor:
         dtype = torch.get_autocast_dtype(device_type)
-        coordinates = [offset] if mask is None else [offset, mask]
-        exact = any(tensor.dtype == torch.float32 for tensor in coordinates)
-        coordinate_dtype = torch.float32 if exact else dtype
-
-        def data(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(dtype)
-
+        dtypes = {tensor.dtype for tensor in (offset, mask) if tensor is not None}
+        coordinate = torch.float32 if torch.float32 in dtypes else dtype
         with torch.autocast(device_type, enabled=False):
             result: Tensor = OP(
-                data(input),
-                data(weight),
-                offset.to(coordinate_dtype),
-                data(bias),
-                None if mask is None else mask.to(coordinate_dtype),
+                lower(input, dtype),
+                lower(weight, dtype),
+                lower(offset, coordinate),
+                lower(bias, dtype),
+                lower(mask, coordinate),
                 *attributes,
             )
         return result

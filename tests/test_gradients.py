@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs, relative_error
@@ -113,6 +115,64 @@ def test_bitwise_the_same_for_any_number_of_threads(name: str) -> None:
     for result in results[1:]:
         for key, gradient in result.items():
             assert torch.equal(gradient, results[0][key]), key
+
+
+def backward_arguments() -> dict[str, object]:
+    case = BY_NAME["asymmetric"]
+    inputs = make_inputs(case, torch.float32)
+    names = ("stride", "padding", "dilation", "groups", "offset_groups")
+    return {
+        "grad_output": torch.randn_like(run(case, inputs)),
+        "input": inputs.input,
+        "weight": inputs.weight,
+        "offset": inputs.offset,
+        "mask": inputs.mask,
+        **dict(zip(names, list(case.attributes().values())[1:], strict=True)),
+        "wanted": [True] * 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"grad_output": torch.randn(1)}, r"grad_output is \[1\], expected \[2, 8, 5, 10\]"),
+        (
+            {"grad_output": torch.zeros(2, 8, 5, 10).half()},
+            "grad_output is float16, expected",
+        ),
+        ({"wanted": []}, "wanted has 0 values"),
+        ({"wanted": [True]}, "wanted has 1 values"),
+        ({"mask": torch.zeros(2, 18, 5, 9)}, "mask has width 9, expected 10"),
+    ],
+)
+def test_the_backward_op_refuses_what_does_not_fit(
+    changes: dict[str, object], message: str
+) -> None:
+    op = torch.ops.dcn_deploy.deform_conv2d_backward
+    assert len(op(**backward_arguments())) == 5
+    with pytest.raises(RuntimeError, match=message):
+        op(**{**backward_arguments(), **changes})
+
+
+@pytest.mark.parametrize("changes", [{"batch": 0}, {"out_channels": 0}])
+def test_gradients_of_nothing_are_zero(changes: dict[str, int]) -> None:
+    case = replace(BY_NAME["asymmetric"], **changes)
+    inputs = with_gradients(make_inputs(case, torch.float32))
+    run(case, inputs).sum().backward()
+    for tensor in inputs.tensors():
+        assert tensor is not None
+        assert tensor.grad.shape == tensor.shape
+        assert (tensor.grad == 0).all()
+
+
+def test_a_bias_may_change_before_the_backward_pass() -> None:
+    case = BY_NAME["asymmetric"]
+    inputs = make_inputs(case, torch.float32)
+    inputs.weight.requires_grad_()
+    output = run(case, inputs)
+    inputs.bias.add_(1)
+    output.sum().backward()
+    assert inputs.weight.grad is not None
 
 
 def test_double_backward_is_refused_clearly() -> None:

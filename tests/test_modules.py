@@ -106,15 +106,27 @@ def test_it_learns_to_look_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"groups": 4}, "in_channels is 6, expected a positive multiple of groups = 4"),
-        ({"deformable_groups": 5}, "multiple of deformable_groups = 5"),
-        ({"groups": 0}, "groups = 0"),
-        ({"offset_activation": "bound"}, 'offset_activation is "bound"'),
+        ({"groups": 4}, "input has 6 channels, expected a multiple of group = 4"),
+        ({"deformable_groups": 5}, "a multiple of offset_group = 5"),
+        ({"groups": 0}, "attribute group is 0"),
+        ({"stride": 0}, r"attribute strides is \[0, 0\]"),
+        ({"stride": (1, 2, 3)}, r"stride is \(1, 2, 3\), expected an integer or 2 of them"),
+        ({"padding": -1}, r"attribute pads is \[-1, -1, -1, -1\]"),
+        ({"padding": "same"}, "padding is 'same', expected an integer or 2 or 4 of them"),
+        ({"dilation": 1.5}, "dilation is 1.5, expected an integer"),
+        ({"offset_activation": "bound"}, "offset_activation is 'bound'"),
+        ({"offset_activation": 5}, "offset_activation is 5"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DeformConv2d(6, 8, 3, **arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kernel_size", [0, (3, 0), (3, 3, 3), "3"])
+def test_bad_kernels(kernel_size: object) -> None:
+    with pytest.raises(ValueError, match="kernel"):
+        DeformConv2d(6, 8, kernel_size)  # type: ignore[arg-type]
 
 
 def test_state_dict_round_trip() -> None:

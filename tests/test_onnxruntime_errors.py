@@ -34,7 +34,11 @@ WRONG_SIZES = {
 WRONG_DTYPES = {
     "mask dtype": ("mask", lambda a: a.astype(np.float64), "mask is float64, expected float32"),
     "offset dtype": ("offset", lambda a: a.astype(np.float16), "offset is float16, expected float"),
-    "integer mask": ("mask", lambda a: a.astype(np.int32), "mask has an unsupported dtype"),
+    "integer mask": (
+        "mask",
+        lambda a: a.astype(np.int32),
+        "mask has the unsupported dtype ONNX type 6",
+    ),
 }
 # onnxruntime describes a scalar like a tensor of unknown rank until it comes.
 WRONG_SCALARS = {

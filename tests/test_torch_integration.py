@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from cases import BY_NAME, make_inputs
@@ -88,6 +89,20 @@ def test_autocast_keeps_float32_coordinates(dtype: torch.dtype) -> None:
     torch.testing.assert_close(actual, run(case, half), rtol=0, atol=0)
 
 
+def test_autocast_leaves_float64_and_refuses_what_the_op_refuses() -> None:
+    case = BY_NAME["asymmetric"]
+    exact = make_inputs(case, torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(run(case, exact), run(case, make_inputs(case, torch.float64)))
+        assert run(case, exact).dtype == torch.float64
+        mixed = make_inputs(case, torch.float32, coordinate_dtype=torch.float64)
+        with pytest.raises(RuntimeError, match="offset is float64, expected bfloat16"):
+            run(case, mixed)
+        exact.input = exact.input.long()
+        with pytest.raises(RuntimeError, match="input has the unsupported dtype Long"):
+            run(case, exact)
+
+
 def test_autocast_trains() -> None:
     net = Net()
     with torch.autocast("cpu", torch.bfloat16):
@@ -113,12 +128,14 @@ def test_int_and_pair_arguments() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"stride": (1, 1, 1)}, "stride has 3 values"),
-        ({"padding": (1, 1, 1)}, "padding has 3 values"),
-        ({"dilation": ()}, "dilation has 0 values"),
+        ({"stride": (1, 1, 1)}, r"stride is \(1, 1, 1\), expected an integer or 2"),
+        ({"padding": (1, 1, 1)}, r"padding is \(1, 1, 1\), expected an integer or 2 or 4"),
+        ({"padding": "same"}, "padding is 'same'"),
+        ({"dilation": ()}, r"dilation is \(\), expected an integer or 2"),
+        ({"stride": 1.0}, "stride is 1.0, expected an integer"),
     ],
 )
-def test_argument_lengths(arguments: dict[str, tuple[int, ...]], message: str) -> None:
+def test_argument_values(arguments: dict[str, tuple[int, ...]], message: str) -> None:
     x, weight, offset = torch.randn(1, 4, 9, 10), torch.randn(6, 4, 3, 3), torch.randn(1, 18, 7, 8)
     with pytest.raises(ValueError, match=message):
         dcn_deploy.deform_conv2d(x, offset, weight, **arguments)  # type: ignore[arg-type]
@@ -132,6 +149,27 @@ def test_offset_channels_that_fit_no_group(offset_channels: int, message: str) -
     x, weight = torch.randn(1, 4, 9, 10), torch.randn(6, 4, 3, 3)
     with pytest.raises(RuntimeError, match=message):
         dcn_deploy.deform_conv2d(x, torch.randn(1, offset_channels, 7, 8), weight)
+
+
+def test_numpy_integers_are_integers() -> None:
+    x, weight, offset = torch.randn(1, 4, 9, 10), torch.randn(6, 4, 3, 3), torch.randn(1, 18, 5, 5)
+    two, one = np.int64(2), np.int64(1)
+    actual = dcn_deploy.deform_conv2d(x, offset, weight, stride=two, padding=(one, one))
+    assert torch.equal(actual, dcn_deploy.deform_conv2d(x, offset, weight, stride=2, padding=1))
+
+
+@pytest.mark.parametrize("name", ["input", "offset", "weight", "bias", "mask"])
+def test_what_is_no_tensor(name: str) -> None:
+    tensors = {"input": torch.randn(1, 4, 9, 10), "offset": torch.randn(1, 18, 7, 8)}
+    tensors["weight"] = torch.randn(6, 4, 3, 3)
+    with pytest.raises(TypeError, match=f"{name} is a list, expected a Tensor"):
+        dcn_deploy.deform_conv2d(**{**tensors, name: [1.0]})
+
+
+def test_tensors_on_several_devices() -> None:
+    x, offset = torch.randn(1, 4, 9, 10), torch.randn(1, 18, 7, 8)
+    with pytest.raises(ValueError, match="tensors on cpu, meta, expected one device"):
+        dcn_deploy.deform_conv2d(x, offset, torch.randn(6, 4, 3, 3, device="meta"))
 
 
 def test_weight_of_the_wrong_rank() -> None:

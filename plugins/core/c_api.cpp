@@ -1,6 +1,7 @@
 // The contract as Python reads it (through ctypes): the same names and the same checks that the
 // native frontends use, so that the exporter and the fake kernel repeat neither.
 #include <cstring>
+#include <exception>
 #include <sstream>
 
 #include "deform_conv.h"
@@ -23,7 +24,7 @@ void write_value(std::ostream& out, const std::vector<int64_t>& values) {
   out << ']';
 }
 
-// Reads a flat list of integers from front to back.
+// Reads a flat list of integers from front to back; contract.py writes it.
 struct Reader {
   const int64_t* next;
   int64_t scalar() { return *next++; }
@@ -36,6 +37,26 @@ struct Reader {
   void into(int64_t& value) { value = scalar(); }
   void into(std::vector<int64_t>& values) { values = list(); }
 };
+
+// Why the core refuses them; empty if it does not.
+std::string refuse(const int64_t* attributes, const int64_t* tensors, const char* const* dtype_names) {
+  dcn::Attributes given;
+  Reader attribute_reader{attributes};
+  dcn::for_each_attribute(given, [&](const char*, auto& value) { attribute_reader.into(value); });
+
+  dcn::TensorInfo inputs[dcn::kInputCount];
+  Reader reader{tensors};
+  for (dcn::TensorInfo& tensor : inputs) {
+    tensor.dtype_name = *dtype_names++;
+    tensor.present = reader.scalar() != 0;
+    if (!tensor.present) continue;
+    tensor.dtype = static_cast<dcn::DType>(reader.scalar());
+    tensor.rank_known = reader.scalar() != 0;
+    tensor.shape = reader.list();
+  }
+  dcn::Problem problem;
+  return dcn::check(given, inputs, &problem).message;
+}
 
 }  // namespace
 
@@ -72,27 +93,21 @@ DCN_EXPORT const char* dcn_deploy_contract() {
 // `attributes`: for each, in contract order, its value, or its count and its values.
 // `tensors`: for each input, 0 if absent, else 1, dtype (0 unknown, 1.. as listed in the contract),
 // rank known (0/1), count of dims and dims (-1 unknown).
+// `dtype_names`: for each input, what the message shall call its dtype.
 // Returns 0 and leaves `message` alone, or 1 and writes a message of at most `capacity` bytes.
-DCN_EXPORT int dcn_deploy_check(const int64_t* attributes, const int64_t* tensors, char* message,
-                                size_t capacity) {
-  dcn::Attributes given;
-  Reader attribute_reader{attributes};
-  dcn::for_each_attribute(given, [&](const char*, auto& value) { attribute_reader.into(value); });
-
-  dcn::TensorInfo inputs[dcn::kInputCount];
-  Reader reader{tensors};
-  for (dcn::TensorInfo& tensor : inputs) {
-    tensor.present = reader.scalar() != 0;
-    if (!tensor.present) continue;
-    tensor.dtype = static_cast<dcn::DType>(reader.scalar());
-    tensor.rank_known = reader.scalar() != 0;
-    tensor.shape = reader.list();
+DCN_EXPORT int dcn_deploy_check(const int64_t* attributes, const int64_t* tensors,
+                                const char* const* dtype_names, char* message, size_t capacity) {
+  const std::string refusal = [&] {
+    try {
+      return refuse(attributes, tensors, dtype_names);
+    } catch (const std::exception& e) {
+      return std::string(e.what());
+    }
+  }();
+  if (refusal.empty()) return 0;
+  if (capacity > 0) {
+    std::strncpy(message, refusal.c_str(), capacity - 1);
+    message[capacity - 1] = '\0';
   }
-
-  dcn::Problem problem;
-  const dcn::Status status = dcn::check(given, inputs, &problem);
-  if (status.ok()) return 0;
-  std::strncpy(message, status.message.c_str(), capacity - 1);
-  message[capacity - 1] = '\0';
   return 1;
 }

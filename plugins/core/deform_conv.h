@@ -64,8 +64,9 @@ inline constexpr int64_t kUnknownDim = -1;
 struct TensorInfo {
   bool present = false;  // false: an optional input that was left out
   DType dtype = DType::kUnknown;
-  bool rank_known = false;     // false: nothing is known of the shape
-  std::vector<int64_t> shape;  // kUnknownDim where a size is not known
+  bool rank_known = false;       // false: nothing is known of the shape
+  std::vector<int64_t> shape{};  // kUnknownDim where a size is not known
+  std::string dtype_name{};      // the host's word for a dtype that is not one of ours
 };
 
 // ---- the checked problem --------------------------------------------------------------------
@@ -105,6 +106,9 @@ struct Status {
 // serves a host that builds a graph and one that runs it. The message names the tensor, what was
 // expected and what was given.
 Status check(const Attributes& attributes, const TensorInfo* inputs, Problem* problem);
+
+// Checks the gradient of the output against a checked problem whose sizes are all known.
+Status check_grad_output(const Problem& problem, const TensorInfo& grad_output);
 
 // The output is [batch, out_channels, out_h, out_w] = [input.N, weight.O, offset.H, offset.W]: a
 // host that needs it symbolically copies those four dimensions. These say where from.
@@ -146,7 +150,7 @@ struct BackwardArgs {
   void* grad_input = nullptr;
   void* grad_weight = nullptr;
   void* grad_offset = nullptr;
-  void* grad_bias = nullptr;
+  void* grad_bias = nullptr;  // [O]
   void* grad_mask = nullptr;
 };
 

@@ -18,18 +18,22 @@ Status error(const Parts&... parts) {
   return {stream.str()};
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) {
+std::string list_text(const std::vector<int64_t>& values, bool are_sizes = false) {
   std::ostringstream stream;
   stream << '[';
-  for (size_t i = 0; i < shape.size(); ++i) {
+  for (size_t i = 0; i < values.size(); ++i) {
     stream << (i ? ", " : "");
-    if (shape[i] == kUnknownDim)
+    if (are_sizes && values[i] == kUnknownDim)
       stream << '?';
     else
-      stream << shape[i];
+      stream << values[i];
   }
   stream << ']';
   return stream.str();
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return list_text(shape, true);
 }
 
 bool known(int64_t value) {
@@ -39,10 +43,10 @@ bool known(int64_t value) {
 Status check_list(const char* name, const std::vector<int64_t>& values, size_t count, int64_t least) {
   if (values.size() != count)
     return error("attribute ", name, " has ", values.size(), " values, expected ", count, ": ",
-                 shape_text(values));
+                 list_text(values));
   for (int64_t value : values)
     if (value < least || value > kMaxInt32)
-      return error("attribute ", name, " is ", shape_text(values), ", expected every value in ", least,
+      return error("attribute ", name, " is ", list_text(values), ", expected every value in ", least,
                    " .. ", kMaxInt32);
   return {};
 }
@@ -87,8 +91,9 @@ Status check_dtypes(const TensorInfo* inputs, Problem* p) {
     if (!inputs[i].present) continue;
     const DType dtype = inputs[i].dtype;
     if (dtype == DType::kUnknown)
-      return error(kInputNames[i],
-                   " has an unsupported dtype, expected float32, float16, bfloat16 or float64");
+      return error(kInputNames[i], " has the unsupported dtype ",
+                   inputs[i].dtype_name.empty() ? "unknown" : inputs[i].dtype_name,
+                   ", expected float32, float16, bfloat16 or float64");
     const bool is_coordinate = i == kOffset || i == kMask;
     if (i == kInput) p->dtype = dtype;
     if (i == kOffset) p->coordinate_dtype = dtype;
@@ -125,6 +130,8 @@ Status check_image(const Problem& p) {
       {"width", p.in_w, p.pad_left, p.pad_right, p.kernel_w, p.dilation_w, p.stride_w, p.out_w}};
   for (const Axis& axis : axes) {
     if (!known(axis.in)) continue;
+    if (axis.in > kMaxPaddedExtent)
+      return error("input has ", axis.name, " ", axis.in, ", expected at most ", kMaxPaddedExtent);
     if (axis.in < 1) return error("input has ", axis.name, " ", axis.in, ", expected at least 1");
     if (axis.in + axis.before + axis.after > kMaxPaddedExtent)
       return error("input ", axis.name, " with padding is ", axis.in + axis.before + axis.after,
@@ -285,6 +292,19 @@ Status check(const Attributes& attributes, const TensorInfo* inputs, Problem* pr
       dim(kBias, 0) != p.out_channels)
     return error("bias has ", dim(kBias, 0), " values, expected ", p.out_channels,
                  " = output channels of weight");
+  return {};
+}
+
+Status check_grad_output(const Problem& problem, const TensorInfo& grad_output) {
+  const std::vector<int64_t> expected = {problem.batch, problem.out_channels, problem.out_h,
+                                         problem.out_w};
+  if (!grad_output.present) return error("grad_output is missing");
+  if (grad_output.dtype != problem.dtype)
+    return error("grad_output is ", name_of(grad_output.dtype), ", expected ", name_of(problem.dtype),
+                 " like input");
+  if (grad_output.shape != expected)
+    return error("grad_output is ", shape_text(grad_output.shape), ", expected ", shape_text(expected),
+                 " like the output");
   return {};
 }
 

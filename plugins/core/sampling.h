@@ -20,7 +20,7 @@ inline constexpr int kBorder = 2;
 template <class T>
 struct AxisSample {
   int32_t low;  // the corner before the sample, in [-kBorder, extent]; the other is low + 1
-  T fraction;   // weight of the corner after, in [0, 1); always finite
+  T fraction;   // weight of the corner after, in [0, 1]; always finite
 };
 
 // `base`: the integer part of the coordinate; `extent`: the image's size along this axis. Offsets

@@ -31,7 +31,8 @@ TensorInfo tensor_info(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info)
   size_t rank = 0;
   require(api, api.GetTensorElementType(info, &type));
   require(api, api.GetDimensionsCount(info, &rank));
-  TensorInfo result{true, dtype_of(type), true, std::vector<int64_t>(rank)};
+  TensorInfo result{true, dtype_of(type), true, std::vector<int64_t>(rank),
+                    "ONNX type " + std::to_string(type)};
   require(api, api.GetDimensions(info, result.shape.data(), rank));
   return result;
 }

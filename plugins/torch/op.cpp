@@ -33,7 +33,8 @@ dcn::DType dtype_of(const Tensor& tensor) {
 dcn::TensorInfo describe(const OptionalTensor& tensor) {
   if (!tensor || !tensor->defined()) return {};  // None where the schema wants a tensor is undefined
   const auto sizes = tensor->sizes();
-  return {true, dtype_of(*tensor), true, Ints(sizes.begin(), sizes.end())};
+  return {true, dtype_of(*tensor), true, Ints(sizes.begin(), sizes.end()),
+          torch::headeronly::toString(tensor->scalar_type())};
 }
 
 // Not STD_TORCH_CHECK, which would put a line of this file before the message.
@@ -105,40 +106,40 @@ Tensor deform_conv2d(Tensor input, Tensor weight, Tensor offset, OptionalTensor 
 
 // Gradients of (input, weight, offset, bias, mask). One that `wanted` does not ask for is empty.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> deform_conv2d_backward(
-    Tensor grad_output, Tensor input, Tensor weight, Tensor offset, OptionalTensor bias,
-    OptionalTensor mask, Ints stride, Ints padding, Ints dilation, int64_t groups,
-    int64_t offset_groups, std::vector<bool> wanted) {
-  const OptionalTensor inputs[dcn::kInputCount] = {input, weight, offset, bias, mask};
+    Tensor grad_output, Tensor input, Tensor weight, Tensor offset, OptionalTensor mask, Ints stride,
+    Ints padding, Ints dilation, int64_t groups, int64_t offset_groups, std::vector<bool> wanted) {
+  const OptionalTensor inputs[dcn::kInputCount] = {input, weight, offset, std::nullopt, mask};
   const dcn::Problem problem =
       checked_problem(inputs, stride, padding, dilation, groups, offset_groups);
-  const bool empty = problem.batch == 0 || problem.out_channels == 0;
+  const dcn::Status status = dcn::check_grad_output(problem, describe(grad_output));
+  if (!status.ok()) refuse(status.message);
+  if (!grad_output.is_cpu()) refuse("grad_output is not on the CPU, where the other tensors are");
+  if (wanted.size() != dcn::kInputCount)
+    refuse("wanted has " + std::to_string(wanted.size()) + " values, expected one for each input");
   const OptionalTensor g = dense(grad_output), x = dense(input), w = dense(weight), o = dense(offset),
                        m = dense(mask);
+
   std::vector<Tensor> gradients;
   void* pointers[dcn::kInputCount];
   for (int i = 0; i < dcn::kInputCount; ++i) {
-    const bool want = wanted[i] && inputs[i];
-    const dcn::TensorInfo info = describe(inputs[i]);
+    const bool want = wanted[i] && (i == dcn::kBias || inputs[i]);
+    const Ints shape = i == dcn::kBias ? Ints{problem.out_channels} : describe(inputs[i]).shape;
     const Tensor& like = inputs[i] ? *inputs[i] : input;
-    const Ints shape = want ? info.shape : Ints{0};
-    gradients.push_back(want && empty ? torch::stable::new_zeros(like, shape)
-                                      : torch::stable::new_empty(like, shape));
+    gradients.push_back(torch::stable::new_empty(like, want ? shape : Ints{0}));
     pointers[i] = want ? gradients.back().mutable_data_ptr() : nullptr;
   }
-  if (!empty) {
-    dcn::BackwardArgs args;
-    args.grad_output = data(g);
-    args.input = data(x);
-    args.weight = data(w);
-    args.offset = data(o);
-    args.mask = data(m);
-    args.grad_input = pointers[dcn::kInput];
-    args.grad_weight = pointers[dcn::kWeight];
-    args.grad_offset = pointers[dcn::kOffset];
-    args.grad_bias = pointers[dcn::kBias];
-    args.grad_mask = pointers[dcn::kMask];
-    dcn::cpu::backward(problem, args, torch_executor());
-  }
+  dcn::BackwardArgs args;
+  args.grad_output = data(g);
+  args.input = data(x);
+  args.weight = data(w);
+  args.offset = data(o);
+  args.mask = data(m);
+  args.grad_input = pointers[dcn::kInput];
+  args.grad_weight = pointers[dcn::kWeight];
+  args.grad_offset = pointers[dcn::kOffset];
+  args.grad_bias = pointers[dcn::kBias];
+  args.grad_mask = pointers[dcn::kMask];
+  dcn::cpu::backward(problem, args, torch_executor());
   return {gradients[0], gradients[1], gradients[2], gradients[3], gradients[4]};
 }
 
@@ -151,7 +152,7 @@ STABLE_TORCH_LIBRARY(dcn_deploy, library) {
       "int[2] dilation=[1, 1], int groups=1, int offset_groups=1) -> Tensor");
   library.def(
       "deform_conv2d_backward(Tensor grad_output, Tensor input, Tensor weight, Tensor offset, "
-      "Tensor? bias, Tensor? mask, int[2] stride, int[4] padding, int[2] dilation, int groups, "
+      "Tensor? mask, int[2] stride, int[4] padding, int[2] dilation, int groups, "
       "int offset_groups, bool[5] wanted) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
 }
 

@@ -11,16 +11,16 @@ namespace {
 constexpr int64_t kSumBytes = int64_t{8} << 20;  // sums for offset and mask held at a time
 constexpr int64_t kPiecesOfMemset = 64;
 
-// Runs of slices with the same channels: what one task owns.
+// The slices, one for each run of taps, of the same channels: what one task owns.
 struct Owner {
   int64_t first_slice, slices;
-  int64_t offset_group;
 };
 
 struct Slices {
   std::vector<Slice> all;
-  std::vector<Owner> owners;   // ordered by offset group
-  int64_t padded_columns = 0;  // of all slices
+  std::vector<Owner> owners;
+  std::vector<int64_t> first_owner;  // [offset_group + 1]: where each offset group's owners begin
+  int64_t padded_columns = 0;        // of all slices
 
   // Depends on the problem and the kernels alone, never on the number of threads.
   Slices(const OwnedLayout& layout, const Kernels& kernels) {
@@ -34,13 +34,17 @@ struct Slices {
         for (int64_t first = 0; first < layout.segments()[s].channels; first += size)
           add_owner(p, kernels, group, s, layout.segments()[s], first,
                     std::min(size, layout.segments()[s].channels - first));
+    first_owner.push_back(static_cast<int64_t>(owners.size()));
   }
 
  private:
   void add_owner(const Problem& p, const Kernels& kernels, int64_t group, int64_t index,
                  const Segment& segment, int64_t first_channel, int64_t channels) {
     const int64_t run = std::max<int64_t>(1, kColumnChunk / channels);
-    Owner owner{static_cast<int64_t>(all.size()), 0, segment.offset_group};
+    // Channels come in order, so offset groups do too.
+    if (static_cast<int64_t>(first_owner.size()) == segment.offset_group)
+      first_owner.push_back(static_cast<int64_t>(owners.size()));
+    Owner owner{static_cast<int64_t>(all.size()), 0};
     for (int64_t tap = 0; tap < p.taps(); tap += run) {
       Slice slice{index, first_channel, channels, group, tap, std::min(run, p.taps() - tap), 0, 0};
       slice.padded_columns = round_up(slice.taps * channels, kernels.lanes);
@@ -68,9 +72,12 @@ class Backward {
         coordinate_(kernels_for(problem.coordinate_dtype).element_bytes),
         tile_(tile_pixels(problem, kernels_, 1, 1)),
         wants_data_(args.grad_input || args.grad_offset || args.grad_mask),
-        staged_input_(layout_.staged_elements() * arithmetic_),
-        staged_grad_output_((p_.group * p_.out_pixels() * layout_.get().padded_out + kSlack) *
-                            arithmetic_),
+        wants_stage_(wants_data_ || args.grad_weight),
+        staged_input_(wants_stage_ ? layout_.staged_elements() * arithmetic_ : 0),
+        staged_grad_output_(wants_stage_
+                                ? (p_.group * p_.out_pixels() * layout_.get().padded_out + kSlack) *
+                                      arithmetic_
+                                : 0),
         staged_grad_input_(args.grad_input ? layout_.staged_elements() * arithmetic_ : 0),
         packed_transposed_(wants_data_ ? slices_.padded_columns * p_.group_out_channels() * arithmetic_
                                        : 0),
@@ -85,7 +92,7 @@ class Backward {
       });
     if (args_.grad_weight) clear(grad_columns_, slices_.padded_columns * layout_.get().padded_out);
     for (int64_t n = 0; n < p_.batch; ++n) {
-      stage(n);
+      if (wants_stage_) stage(n);
       if (wants_data_) data(n);
       if (args_.grad_weight) weight(n);
     }
@@ -207,10 +214,9 @@ class Backward {
         void* gradient = is_mask ? args_.grad_mask : args_.grad_offset;
         if (!gradient) continue;
         parts.clear();
-        for (size_t owner = 0; owner < slices_.owners.size(); ++owner)
-          if (slices_.owners[owner].offset_group == offset_group)
-            parts.push_back(sums.bytes() + ((static_cast<int64_t>(owner) * taps + tap) * 3 + kind) *
-                                               stride * arithmetic_);
+        for (int64_t owner = slices_.first_owner[offset_group];
+             owner < slices_.first_owner[offset_group + 1]; ++owner)
+          parts.push_back(sums.bytes() + ((owner * taps + tap) * 3 + kind) * stride * arithmetic_);
         const int64_t row = is_mask ? i : 2 * i + kind;
         const int64_t image = n * (is_mask ? 1 : 2) * mask_elements();
         SumRow job{};
@@ -265,14 +271,31 @@ class Backward {
   const Slices slices_;
   const int64_t element_, arithmetic_, coordinate_;
   const int64_t tile_;
-  const bool wants_data_;
+  const bool wants_data_, wants_stage_;
   const Scratch staged_input_, staged_grad_output_, staged_grad_input_, packed_transposed_,
       grad_columns_;
 };
 
+// No output depends on anything: gradients are zero.
+void clear_gradients(const Problem& p, const BackwardArgs& args) {
+  const int64_t element = kernels_for(p.dtype).element_bytes;
+  const int64_t coordinate = kernels_for(p.coordinate_dtype).element_bytes;
+  const int64_t mask = p.batch * p.offset_group * p.taps() * p.out_pixels();
+  const auto clear = [](void* gradient, int64_t bytes) {
+    if (gradient) std::memset(gradient, 0, bytes);
+  };
+  clear(args.grad_input, p.batch * p.in_channels * p.in_pixels() * element);
+  clear(args.grad_weight, p.out_channels * p.group_in_channels() * p.taps() * element);
+  clear(args.grad_offset, 2 * mask * coordinate);
+  clear(args.grad_bias, p.out_channels * element);
+  clear(args.grad_mask, mask * coordinate);
+}
+
 }  // namespace
 
 void backward(const Problem& problem, const BackwardArgs& args, const Executor& executor) {
+  if (problem.batch == 0 || problem.out_channels == 0 || problem.out_pixels() == 0)
+    return clear_gradients(problem, args);
   Backward(problem, args, executor).run();
 }
 

@@ -171,10 +171,11 @@ void backward_weight_tile(const BackwardWeightTile& job) {
   const Segment& segment = layout.segments[slice.segment];
   auto* scratch = static_cast<BackwardScratch<A>*>(tile.scratch);
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
+  TapPlan<A>& plan = scratch->plan;
   for (int64_t t = 0; t < slice.taps; ++t) {
     fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
-                 tile.first_pixel, tile.pixels, &scratch->plan);
-    sample_channels(layout, tile.source, segment, scratch->plan, slice.first_channel, slice.channels,
+                 tile.first_pixel, tile.pixels, &plan);
+    sample_channels(layout, tile.source, segment, plan, slice.first_channel, slice.channels,
                     tile.pixels, scratch->left + t * slice.channels);
   }
   const A* grad_output = grad_output_rows<A>(tile);

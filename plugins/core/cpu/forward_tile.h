@@ -81,6 +81,7 @@ void write_block(const ForwardTile& tile, const OutputBlock& block, const Arithm
                  int64_t result_stride) {
   using A = Arithmetic<T>;
   constexpr int N = 8;
+  static_assert(kTilePixels % N == 0, "rows are read in whole blocks");
   const Problem& p = tile.layout->problem;
   const int64_t first_out = block.group * p.group_out_channels() + block.first;
   const T* bias = static_cast<const T*>(tile.bias);

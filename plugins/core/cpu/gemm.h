@@ -17,6 +17,9 @@ inline constexpr int64_t kPanelWidth = kPanelVectors * kLanes<A>;
 // takes what the last vector of a row overruns.
 inline constexpr int64_t kLeftStride = kColumnChunk + 16;
 
+static_assert(kLeftStride - kColumnChunk >= kLanes<float>, "room for what a vector overruns");
+static_assert(kOutputBlock % kPanelWidth<float> == 0, "blocks begin where panels do");
+
 enum class Left {
   kRows,     // element (row m, k) at left[m * kLeftStride + k]
   kColumns,  // element (row m, k) at left[k * kLeftStride + m]

@@ -35,13 +35,15 @@ constexpr Kernels make_kernels() {
 
 }  // namespace
 
-extern const Kernels kFloat32;
-extern const Kernels kFloat16;
-extern const Kernels kBFloat16;
-extern const Kernels kFloat64;
-const Kernels kFloat32 = make_kernels<float>();
-const Kernels kFloat16 = make_kernels<Float16>();
-const Kernels kBFloat16 = make_kernels<BFloat16>();
-const Kernels kFloat64 = make_kernels<double>();
+// constexpr: nothing of a better instruction set may run while the library loads.
+#define DCN_KERNELS(name, T)                         \
+  constexpr Kernels name##Table = make_kernels<T>(); \
+  extern const Kernels name;                         \
+  const Kernels name = name##Table;
+DCN_KERNELS(kFloat32, float)
+DCN_KERNELS(kFloat16, Float16)
+DCN_KERNELS(kBFloat16, BFloat16)
+DCN_KERNELS(kFloat64, double)
+#undef DCN_KERNELS
 
 }  // namespace dcn::cpu::DCN_ISA

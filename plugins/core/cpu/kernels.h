@@ -41,16 +41,17 @@ struct Layout {
   const int64_t* group_segments;  // [group + 1]: where each group's segments begin
 };
 
-// Rows of an image to channels-last order, or back.
+// Rows of a planar image to channels-last order.
 struct StageJob {
   const void* planar;  // [channels, height, width] of T
   void* staged;        // [height + 2*border, width + 2*border, pixel_stride] of A
   int64_t channels, height, width;
   int64_t border;
   int64_t pixel_stride;     // >= channels; what lies between is zero
-  int64_t first_row, rows;  // of the staged image when staging, of the planar one when unstaging
+  int64_t first_row, rows;  // of the staged image
 };
 
+// And back.
 struct UnstageJob {
   const void* staged;
   void* planar;

@@ -60,20 +60,21 @@ DCN_INLINE int64_t weight_index(const Layout& layout, const Slice& slice, int64_
 template <class T>
 void pack_transposed(const Layout& layout, const Slice& slice, const void* weight, void* packed) {
   using A = Arithmetic<T>;
-  const int64_t outs = layout.problem.group_out_channels();
+  const int64_t outs = layout.problem.group_out_channels(), taps = layout.problem.taps();
   const int64_t columns = slice.taps * slice.channels;
-  for (int64_t first = 0; first < slice.padded_columns; first += kPanelWidth<A>) {
-    const int64_t left = slice.padded_columns - first;
-    const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
-    A* to = static_cast<A*>(packed) + first * outs;
-    for (int64_t o = 0; o < outs; ++o)
-      for (int64_t j = 0; j < width; ++j) {
-        const int64_t column = first + j;
-        to[o * width + j] =
-            column < columns ? load(static_cast<const T*>(weight)[weight_index(
-                                   layout, slice, o, column / slice.channels, column % slice.channels)])
-                             : A(0);
-      }
+  for (int64_t o = 0; o < outs; ++o) {
+    const auto at = [&](int64_t column) {
+      const int64_t first = column / kPanelWidth<A> * kPanelWidth<A>;
+      const int64_t left = slice.padded_columns - first;
+      const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
+      return static_cast<A*>(packed) + first * outs + o * width + column - first;
+    };
+    // Read along the user's rows, which are contiguous over (channel, tap).
+    const T* from = static_cast<const T*>(weight) + weight_index(layout, slice, o, 0, 0);
+    for (int64_t channel = 0; channel < slice.channels; ++channel)
+      for (int64_t tap = 0; tap < slice.taps; ++tap)
+        *at(tap * slice.channels + channel) = load(from[channel * taps + tap]);
+    for (int64_t column = columns; column < slice.padded_columns; ++column) *at(column) = A(0);
   }
 }
 

@@ -103,7 +103,7 @@ void fill_plan(const Layout& layout, const SampleSource& source, const TilePosit
   for (int64_t i = 0; i < pixels; ++i) {
     const AxisSample<A> y = sample_axis(offset_y[i], positions.y[i] + tap_y, in_h);
     const AxisSample<A> x = sample_axis(offset_x[i], positions.x[i] + tap_x, in_w);
-    const A bottom = y.fraction * mask[i], top = mask[i] - bottom;
+    const A bottom = y.fraction * mask[i], top = (1 - y.fraction) * mask[i];
     plan->corner[i] = (y.low + kBorder) * staged_w + x.low + kBorder;
     plan->weight[0][i] = top * (1 - x.fraction);
     plan->weight[1][i] = top * x.fraction;

@@ -46,11 +46,6 @@ DCN_INLINE void store_vec(A* to, V v) {
   __builtin_memcpy(to, &v, sizeof v);
 }
 
-template <class V, class A>
-DCN_INLINE V splat(A value) {
-  return value - V{};  // minus zero keeps every value, -0 included
-}
-
 template <class A, int N>
 DCN_INLINE A sum_lanes(typename VecOf<A, N>::type v) {
   A lanes[N];
