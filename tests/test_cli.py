@@ -29,7 +29,7 @@ from dcn_deploy.contract import contract
 from dcn_deploy.exporting import export
 
 ROOT = Path(__file__).parent.parent
-OK, FAILED, BAD_INPUT, MISSING = 0, 1, 2, 3
+OK, FAILED, BAD_INPUT, MISSING, UNEXPECTED = 0, 1, 2, 3, 4
 
 MODELS = '''
 import torch
@@ -485,6 +485,43 @@ def test_help_has_an_example(command: str, cli: Call) -> None:
 def test_help_explains_the_exit_codes(cli: Call) -> None:
     text = " ".join(cli("--help").out.split())
     assert "Exit codes: 0 all is well; 1 the check failed" in text
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`inspect` fails in a way that nobody foresaw."""
+
+    def fail(path: Path) -> None:
+        raise LookupError(f"no [bold] idea\nwhat {path} is")
+
+    monkeypatch.setattr(sys.modules["dcn_deploy.cli.inspect"], "inspect_model", fail)
+
+
+@pytest.mark.usefixtures("faulty")
+def test_a_fault_of_the_program_is_no_failed_check(cli: Call) -> None:
+    result = cli("inspect", "model.onnx", "--json")
+
+    assert result.code == UNEXPECTED
+    assert "error: unexpected LookupError: no [bold] idea" in result.err
+    assert "please report it" in result.err
+    assert len(result.err.splitlines()) == 1
+    assert result.json["exit_code"] == UNEXPECTED
+    assert "unexpected LookupError" in result.json["error"]
+    assert cli("inspect", "model.onnx").out == ""
+    assert f"{UNEXPECTED} a fault of this program" in " ".join(cli("--help").out.split())
+
+
+@pytest.mark.usefixtures("faulty")
+def test_a_fault_shows_its_traceback_on_request(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DCN_DEPLOY_TRACEBACK", "1")
+    monkeypatch.setattr(sys, "argv", ["dcn-deploy", "inspect", "model.onnx"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+
+    assert stopped.value.code == UNEXPECTED
+    assert capfd.readouterr().err.startswith("Traceback")
 
 
 def test_usage_errors(cli: Call) -> None:

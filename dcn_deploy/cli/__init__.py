@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 
 import typer
 from rich.markup import escape
 
+from ..availability import first_line
 from ..model_inputs import InputError
 from ..onnx_graph import ModelFileError
 from .bench import bench
 from .doctor import doctor
 from .inspect import inspect
-from .output import BAD_INPUT, CHECK_FAILED, MISSING, RunError, errors
+from .output import BAD_INPUT, CHECK_FAILED, MISSING, UNEXPECTED, RunError, errors
 from .run import run
 from .verify import verify
+
+_TRACEBACK_VARIABLE = "DCN_DEPLOY_TRACEBACK"
 
 app = typer.Typer(
     name="dcn-deploy",
@@ -26,7 +31,8 @@ app = typer.Typer(
     help="Deployed deformable convolutions: what a model holds, what runs it here, whether it is "
     "right, how fast it is.",
     epilog=f"Exit codes: 0 all is well; {CHECK_FAILED} the check failed or the model does not run; "
-    f"{BAD_INPUT} a wrong argument or file; {MISSING} something is not installed. "
+    f"{BAD_INPUT} a wrong argument or file; {MISSING} something is not installed; {UNEXPECTED} a "
+    f"fault of this program, whose traceback {_TRACEBACK_VARIABLE}=1 in the environment shows. "
     "With --json, stdout is one JSON document; messages and progress go to stderr.",
 )
 for command in (doctor, inspect, verify, run, bench):
@@ -43,11 +49,19 @@ def main() -> None:
         _fail(error, CHECK_FAILED)
     except ImportError as error:  # onnxruntime, or a library of ours
         _fail(error, MISSING)
+    except Exception as error:  # whatever is left: Python's own exit code would say CHECK_FAILED
+        if os.environ.get(_TRACEBACK_VARIABLE):
+            traceback.print_exc()
+        _fail(
+            f"unexpected {type(error).__name__}: {first_line(error)}; please report it, with what "
+            f"the command prints under {_TRACEBACK_VARIABLE}=1",
+            UNEXPECTED,
+        )
 
 
-def _fail(error: Exception, code: int) -> None:
-    """One message, no traceback: these are about what the user gave, not about this program."""
+def _fail(message: object, code: int) -> None:
+    """One message, in every output format, and the exit code."""
     if "--json" in sys.argv:
-        print(json.dumps({"error": str(error), "exit_code": code}))
-    errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        print(json.dumps({"error": str(message), "exit_code": code}))
+    errors.print(f"[bold red]error:[/] {escape(str(message))}", soft_wrap=True)
     sys.exit(code)

@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 CHECK_FAILED = 1
 BAD_INPUT = 2
 MISSING = 3
+UNEXPECTED = 4
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 
