@@ -524,16 +524,49 @@ def test_a_fault_shows_its_traceback_on_request(
     assert capfd.readouterr().err.startswith("Traceback")
 
 
-def test_usage_errors(cli: Call) -> None:
-    for arguments in (
-        ("inspect",),
-        ("verify", "model.onnx"),
-        ("bench", "model.onnx", "--repeat", 0),
-    ):
-        result = cli(*arguments)
-        assert result.code == BAD_INPUT
-        assert result.out == ""
-        assert result.err
+@pytest.mark.parametrize(
+    ("arguments", "message", "usage"),
+    [
+        (("inspect",), "missing argument 'model'", "inspect --help"),
+        (("inspect", "a", "b"), "(b)", "inspect --help"),
+        (("inspect", "a", "--frob"), "no such option: --frob", "inspect --help"),
+        (("verify", "model.onnx"), "missing option '--against'", "verify --help"),
+        (("bench", "model.onnx", "--repeat", 0), "invalid value for '--repeat'", "bench --help"),
+        (("frobnicate",), "no such command 'frobnicate'", "--help"),
+    ],
+)
+def test_usage_errors(arguments: tuple[str, ...], message: str, usage: str, cli: Call) -> None:
+    result = cli(*arguments)
+    assert result.code == BAD_INPUT
+    assert result.out == ""
+    assert message in result.err.lower()
+    assert result.err.endswith(f"{usage}\n")
+    assert len(result.err.splitlines()) == 1
+
+    as_json = cli(*arguments, "--json")
+    assert as_json.code == BAD_INPUT
+    assert as_json.err == result.err
+    assert as_json.json == {
+        "error": result.err.removeprefix("error: ").strip(),
+        "exit_code": BAD_INPUT,
+    }
+
+
+def test_without_arguments_it_shows_its_help(cli: Call) -> None:
+    result = cli()
+    assert result.code == BAD_INPUT
+    assert "inspect" in result.out
+    assert result.err == ""
+
+
+def test_an_interrupt_is_no_failure(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["dcn_deploy.cli.inspect"], "inspect_model", interrupt)
+    result = cli("inspect", "model.onnx")
+    assert result.code == 130
+    assert result.out == result.err == ""
 
 
 def test_the_installed_program(folder: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import traceback
+from typing import Any
 
 import typer
 from rich.markup import escape
@@ -21,10 +22,13 @@ from .run import run
 from .verify import verify
 
 _TRACEBACK_VARIABLE = "DCN_DEPLOY_TRACEBACK"
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+# click's UsageError: typer has it from click or, since it brings a click of its own, from there.
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="dcn-deploy",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -39,10 +43,23 @@ for command in (doctor, inspect, verify, run, bench):
     app.command()(command)
 
 
+@app.callback()
+def _program(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(BAD_INPUT)
+
+
 def main() -> None:
     """The ``dcn-deploy`` program."""
     try:
-        app()
+        # In its standalone mode typer prints usage errors itself, which --json does not reach.
+        sys.exit(app(standalone_mode=False))
+    except typer.Abort:  # the interrupt key
+        sys.exit(_INTERRUPTED)
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else app.info.name
+        _fail(f"{error.format_message().rstrip('.')}; its usage: {command} --help", BAD_INPUT)
     except (ModelFileError, InputError) as error:
         _fail(error, BAD_INPUT)
     except RunError as error:
