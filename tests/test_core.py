@@ -3,7 +3,9 @@ every build of the kernels that this machine can run."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,12 +22,15 @@ def program() -> Path:
         assert shutil.which(tool), f"{tool} is needed to build the core's test program"
     options = ["-DDCN_TORCH=OFF", "-DDCN_ONNXRUNTIME=OFF", "-DDCN_CORE_TEST=ON"]
     options.append("-DDCN_SANITIZE=address,undefined")
-    for command in (
-        ["cmake", "-S", str(ROOT), "-B", str(BUILD), *options],
-        ["cmake", "--build", str(BUILD), "-j", "2"],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may want it at a time
+        for command in (
+            ["cmake", "-S", str(ROOT), "-B", str(BUILD), *options],
+            ["cmake", "--build", str(BUILD), "-j", "2"],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
     return BUILD / "tests" / "core" / "core_test"
 
 
@@ -42,4 +47,4 @@ def test_forward_and_backward_without_a_stray_access(program: Path, instruction_
     ran = done.stdout.splitlines()[-1].split(":")[0]
     if ran != instruction_set:
         pytest.skip(f"this machine cannot run {instruction_set}; the program ran {ran}")
-    assert done.stdout.endswith("308 runs, 0 failures\n")
+    assert re.search(r": [1-9]\d* runs, 0 failures\n$", done.stdout)
