@@ -6,6 +6,7 @@ program spends seconds on importing PyTorch.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -557,6 +558,15 @@ def test_without_arguments_it_shows_its_help(cli: Call) -> None:
     assert result.code == BAD_INPUT
     assert "inspect" in result.out
     assert result.err == ""
+
+
+def test_version(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the installed package has it; the tests may run on one that is not installed."""
+    versions = {"dcn_deploy": "12.34"}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
+    result = cli("--version")
+    assert result.code == OK
+    assert result.out == "dcn-deploy 12.34\n"
 
 
 def test_an_interrupt_is_no_failure(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:

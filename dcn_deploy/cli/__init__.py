@@ -6,12 +6,12 @@ import json
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from ..availability import first_line
+from ..availability import first_line, version_of
 from ..model_inputs import InputError
 from ..onnx_graph import ModelFileError
 from .bench import bench
@@ -43,8 +43,20 @@ for command in (doctor, inspect, verify, run, bench):
     app.command()(command)
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"dcn-deploy {version_of('dcn_deploy') or '(not installed)'}")
+        raise typer.Exit
+
+
 @app.callback()
-def _program(context: typer.Context) -> None:
+def _program(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit(BAD_INPUT)
