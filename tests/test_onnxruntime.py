@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,14 @@ def test_offsets_that_are_no_positions_sample_zero(dtype: str, value: float) -> 
     output = our_output(model(arrays, ASYMMETRIC), feeds(arrays))
     bias = arrays["bias"].reshape(1, -1, 1, 1)
     np.testing.assert_array_equal(output, np.broadcast_to(bias, output.shape))
+
+
+@pytest.mark.filterwarnings("error")  # which onnxruntime gives for names that it does not know
+@pytest.mark.parametrize("session_of", [ort_session, stock_session])
+def test_one_provider_may_be_given_by_its_name(session_of: Callable[..., Any]) -> None:
+    source = model(arrays_of(BASE), ASYMMETRIC, form="portable").SerializeToString()
+    session = session_of(source, providers="CPUExecutionProvider")
+    assert session.get_providers() == ["CPUExecutionProvider"]
 
 
 def test_shape_inference_names_the_output() -> None:

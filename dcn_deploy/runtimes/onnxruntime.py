@@ -42,7 +42,7 @@ def ort_session(
     model: str | os.PathLike[str] | bytes,
     *,
     override: bool = False,
-    providers: Sequence[str] | None = None,
+    providers: str | Sequence[str] | None = None,
     weights_folder: str | os.PathLike[str] | None = None,
     **session_options: Any,
 ) -> InferenceSession:
@@ -53,7 +53,7 @@ def ort_session(
         override: replace onnxruntime's own kernel for the standard ``DeformConv`` too, so that a
             model that was not exported by dcn_deploy runs in ours, also before onnxruntime 1.25,
             which has none.
-        providers: execution providers, best first; default: the CPU.
+        providers: execution provider, or several, best first; default: the CPU.
         weights_folder: where the external data of a model given as bytes is.
         session_options: attributes of ``onnxruntime.SessionOptions`` by name, for instance
             ``intra_op_num_threads=2`` or ``enable_profiling=True``.
@@ -73,7 +73,7 @@ def ort_session(
 def stock_session(
     model: str | os.PathLike[str] | bytes,
     *,
-    providers: Sequence[str] | None = None,
+    providers: str | Sequence[str] | None = None,
     weights_folder: str | os.PathLike[str] | None = None,
     **session_options: Any,
 ) -> InferenceSession:
@@ -125,7 +125,7 @@ def _options(attributes: Mapping[str, Any]) -> SessionOptions:
 def _session(
     model: str | os.PathLike[str] | bytes,
     options: SessionOptions,
-    providers: Sequence[str] | None,
+    providers: str | Sequence[str] | None,
     weights_folder: str | os.PathLike[str] | None,
 ) -> InferenceSession:
     from onnxruntime import InferenceSession
@@ -133,7 +133,8 @@ def _session(
     if weights_folder is not None:
         options.add_session_config_entry(_WEIGHTS_FOLDER_KEY, os.fspath(weights_folder))
     source = model if isinstance(model, bytes) else os.fspath(model)
-    return InferenceSession(source, options, providers=list(providers or ["CPUExecutionProvider"]))
+    names = [providers] if isinstance(providers, str) else providers
+    return InferenceSession(source, options, providers=list(names or ["CPUExecutionProvider"]))
 
 
 def _to_ort_value(array: NDArray[Any]) -> OrtValue:
