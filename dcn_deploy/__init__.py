@@ -6,7 +6,9 @@ from . import reference
 from ._native import MissingLibraryError
 from .exporting import ExportError, ExportReport, export
 from .inspection import inspect_model
+from .model_inputs import InputError
 from .modules import DeformConv2d
+from .onnx_graph import ModelFileError
 from .ops import deform_conv2d
 from .runtimes.onnxruntime import onnxruntime_library, ort_session
 from .verification import VerificationError, VerificationReport, verify
@@ -15,7 +17,9 @@ __all__ = [
     "DeformConv2d",
     "ExportError",
     "ExportReport",
+    "InputError",
     "MissingLibraryError",
+    "ModelFileError",
     "VerificationError",
     "VerificationReport",
     "deform_conv2d",
