@@ -21,6 +21,7 @@ from exported import (
     run_ours,
     run_stock,
 )
+from torch import Tensor
 
 from dcn_deploy.contract import contract
 from dcn_deploy.exporting import ExportError, export
@@ -217,6 +218,65 @@ def test_names_and_keyword_inputs(exporter: Any, tmp_path: Path) -> None:
     assert [value.name for value in graph.output] == ["y"]
     single = [tensor[:1] for tensor in arguments(inputs)]
     assert relative_error(run_ours(path, *single), expected(case, inputs)[:1]) <= 1e-6
+
+
+class Three(torch.nn.Module):
+    """Sensitive to the order of its inputs; ``unused`` is in no output."""
+
+    def forward(self, x: Tensor, unused: Tensor, b: Tensor) -> Tensor:
+        return x * 2 - b
+
+
+def three() -> tuple[Tensor, ...]:
+    return torch.randn(2, 3), torch.randn(4), torch.randn(2, 3)
+
+
+@pytest.mark.parametrize("names", [None, ["p", "q", "r"]], ids=["own names", "other names"])
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_named_inputs_in_another_order_and_an_unused_one(
+    exporter: Any, names: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "three.onnx"
+    x, unused, b = three()
+    kwargs = {"b": b, "unused": unused}
+    report = export(Three(), x, path, kwargs=kwargs, exporter=exporter, input_names=names)
+    assert report.verification is not None
+    kept = [value.name for value in onnx.load(path).graph.input]
+    wanted = names or ["x", "unused", "b"]
+    assert kept == (wanted if exporter == "dynamo" else [wanted[0], wanted[2]])
+    dropped = f"the file has no input {wanted[1]!r}, which eager Three takes"
+    said = any(dropped in note for note in report.verification.notes)
+    assert said == (exporter == "torchscript")
+
+
+def test_a_traced_model(tmp_path: Path) -> None:
+    traced = torch.jit.trace(Network().eval(), torch.randn(2, 6, 9, 8))
+    path = tmp_path / "traced.onnx"
+    image = torch.randn(2, 6, 9, 8)
+    report = export(
+        traced, (), path, kwargs={"image": image}, exporter="torchscript", dynamic_shapes=DYNAMIC
+    )
+    assert report.verification is not None
+    assert report.verification.passed
+    assert [value.name for value in onnx.load(path).graph.input] == ["image"]
+
+
+class FromDict(torch.nn.Module):
+    def forward(self, given: dict[str, Tensor], k: Tensor | None = None) -> Tensor:
+        y = given["x"] * 2 - given["b"]
+        return y if k is None else y / k
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_a_dict_of_inputs(exporter: Any, named: bool, tmp_path: Path) -> None:
+    path = tmp_path / "dict.onnx"
+    args = ({"x": torch.randn(2, 3), "b": torch.randn(2, 3)},)
+    kwargs = {"k": torch.rand(3) + 1} if named else {}
+    report = export(FromDict(), args, path, kwargs=kwargs, exporter=exporter)
+    assert report.verification is not None
+    names = [value.name for value in onnx.load(path).graph.input]
+    assert names == ["given_x", "given_b", *kwargs]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -14,6 +14,7 @@ import onnx_ir as ir
 import torch
 from onnxscript.version_converter import convert_version
 
+from ..call_arguments import in_order
 from ..inspection import inspect_model
 from . import files
 from .capture import EXPORTERS, Exporter, capture
@@ -93,7 +94,7 @@ def export(
     request = Request(
         model,
         args if isinstance(args, tuple) else (args,),
-        dict(kwargs or {}),
+        in_order(model, kwargs or {}),
         opset,
         dynamic_shapes,
         input_names,
@@ -140,7 +141,14 @@ def _check(path: Path) -> None:
 def _verify(staged: Path, path: Path, request: Request) -> VerificationReport:
     from ..verification import verify
 
-    report = replace(verify(staged, request.model, request.args, request.kwargs), path=str(path))
+    report = verify(
+        staged,
+        request.model,
+        request.args,
+        request.kwargs,
+        input_names=list(request.file_names().values()),
+    )
+    report = replace(report, path=str(path))
     if all(side.status == "not run" for side in report.sides):
         warnings.warn(f"exported, but not verified: {report.summary}", stacklevel=3)
     else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from ..call_arguments import by_name, tensor_names
 
 DynamicShapes = dict[str, Any] | tuple[Any, ...] | list[Any]
 
@@ -27,18 +28,19 @@ class Request:
 
     def arguments(self) -> dict[str, Any]:
         """The example inputs by forward's own names for them, in its order."""
-        bound = inspect.signature(self.model.forward).bind(*self.args, **self.kwargs)
-        return dict(bound.arguments)
+        return by_name(self.model, self.args, self.kwargs)
 
-    def _tensor_arguments(self) -> list[str]:
-        return [n for n, value in self.arguments().items() if isinstance(value, torch.Tensor)]
+    def file_names(self) -> dict[str, str]:
+        """The file's name for each tensor, by forward's."""
+        own = tensor_names(self.arguments())
+        return dict(zip(own, self.input_names or own, strict=False))
 
     def shapes(self) -> DynamicShapes | None:
         """The dynamic shapes as torch.export takes them: by position, or by forward's names."""
-        if not isinstance(self.dynamic_shapes, dict) or not self.input_names:
+        if not isinstance(self.dynamic_shapes, dict):
             return self.dynamic_shapes
         own = self.arguments()
-        by_file = dict(zip(self.input_names, self._tensor_arguments(), strict=False))
+        by_file = {file: name for name, file in self.file_names().items()}
         return {
             name if name in own else by_file.get(name, name): shape
             for name, shape in self.dynamic_shapes.items()
@@ -54,18 +56,16 @@ class Request:
         if shapes is None:
             return {}
         arguments = self.arguments()
-        by_name = shapes if isinstance(shapes, dict) else dict(zip(arguments, shapes, strict=False))
-        if unknown := set(by_name) - set(arguments):
+        named = shapes if isinstance(shapes, dict) else dict(zip(arguments, shapes, strict=False))
+        if unknown := set(named) - set(arguments):
             raise ValueError(
                 f"dynamic_shapes has {', '.join(sorted(unknown))}, expected inputs that forward "
                 f"was given: {', '.join(arguments)}"
             )
-        tensors = [(name, by_name.get(name)) for name in self._tensor_arguments()]
-        names = self.input_names or [name for name, _ in tensors]
         return {
-            name: {dim: _dimension_name(size, f"{name}_{dim}") for dim, size in shape.items()}
-            for name, (_, shape) in zip(names, tensors, strict=False)
-            if shape
+            file: {dim: _dimension_name(size, f"{name}_{dim}") for dim, size in shape.items()}
+            for name, file in self.file_names().items()
+            if (shape := named.get(name))
         }
 
 

@@ -116,8 +116,6 @@ def capture(request: Request, folder: Path) -> ir.Model:
         request: the model and how to capture it
         folder: where the exporter may write; the returned model keeps its weights there
     """
-    arguments = request.arguments()
-    tensors = [name for name, value in arguments.items() if isinstance(value, torch.Tensor)]
     path = folder / "captured.onnx"
     with _translating_torchvision(), warnings.catch_warnings():
         # That it is deprecated is known to whoever asks for it by name; the other two are about
@@ -134,7 +132,7 @@ def capture(request: Request, folder: Path) -> ir.Model:
             dynamo=False,
             opset_version=min(request.opset_version, LATEST_OPSET),
             dynamic_axes=request.dynamic_axes(),
-            input_names=request.input_names or tensors,
+            input_names=list(request.file_names().values()),
             output_names=request.output_names,
         )
     model = ir.load(path)

@@ -12,19 +12,18 @@ from torch import Tensor
 from .. import availability
 from ..availability import first_line
 from ..inspection import ModelReport, NodeReport, inspect_model
-from ..model_inputs import InputError, check_inputs, dtype_name, expected_text
+from ..model_inputs import InputError, check_inputs, dtype_name
 from ..onnx_graph import ModelFileError
 from ..tolerances import MODEL_TOLERANCE
 from .cases import Case, make_cases
 from .difference import difference
-from .eager import EagerSide, tensors_in
+from .eager import EagerSide
 from .nodes import attributes_that_differ, check_node
 from .notes import comparison_notes, file_notes
 from .observation import NotRunnableError, Observation, Side
 from .onnx_side import OnnxSide, our_side, stock_side
+from .pairing import Model, Paired, pair
 from .report import CaseReport, OutputCheck, SideReport, VerificationReport
-
-Model = Callable[..., Any] | str | os.PathLike[str]
 
 _SIDES: tuple[tuple[str, Callable[[Path], OnnxSide]], ...] = (
     (availability.OURS, our_side),
@@ -38,6 +37,7 @@ def verify(
     args: Any,
     kwargs: Mapping[str, Any] | None = None,
     *,
+    input_names: Sequence[str] | None = None,
     runs: int = 3,
     seed: int = 0,
     tolerance: float | None = None,
@@ -53,9 +53,12 @@ def verify(
     Args:
         onnx_path: the file.
         model: the baseline: a module or function, run in evaluation mode; or another ONNX file.
-        args: what ``model`` is called with: a tuple of which the tensors are the file's inputs in
-            order, or one tensor. They are the first inputs compared.
-        kwargs: what it is called with by name; the file's inputs after those of ``args``.
+        args: what ``model`` is called with: a tuple, or one tensor. Its tensors are the first
+            inputs compared.
+        kwargs: what it is called with by name.
+        input_names: the file's names for the tensors in args and kwargs, in forward's order;
+            default: forward's own names. Where the file has other names, its inputs are taken to
+            be those tensors in that order.
         runs: how many sets of inputs of the given sizes; from the second on, random ones.
         seed: of the random inputs.
         tolerance: greatest ||a - b|| / ||b|| of an output; default: MODEL_TOLERANCE of the least
@@ -69,17 +72,15 @@ def verify(
         InputError: ``args`` do not fit the file, or the baseline cannot run on them.
     """
     file = inspect_model(onnx_path)
-    call = (args if isinstance(args, tuple) else (args,), dict(kwargs or {}))
-    baseline = _baseline(model, *call)
-    tensors = tensors_in(call)
-    if len(tensors) != len(file.inputs):
-        raise InputError(
-            f"args and kwargs hold {len(tensors)} tensors, {file.path} takes {len(file.inputs)}: "
-            f"{expected_text(file.inputs)}"
-        )
+    paired = pair(model, args if isinstance(args, tuple) else (args,), kwargs, input_names, file)
+    baseline = _baseline(model, paired)
+    tensors = paired.tensors
     check_inputs({spec.name: t for spec, t in zip(file.inputs, tensors, strict=True)}, file.inputs)
 
-    notes: list[str] = []
+    notes = [
+        f"the file has no input {name!r}, which {baseline.name} takes: no output depends on it"
+        for name in paired.unused
+    ]
     not_run: dict[str, str] = {}
     sides: list[Side] = []
     for name, make in _SIDES:
@@ -137,9 +138,9 @@ def _load(name: str, make: Callable[[Path], OnnxSide], file: ModelReport) -> Sid
         return _Broken(name, error)
 
 
-def _baseline(model: Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Side:
+def _baseline(model: Model, paired: Paired) -> Side:
     if not isinstance(model, (str, os.PathLike)):
-        return EagerSide(model, args, kwargs)
+        return EagerSide(model, paired.args, paired.kwargs, paired.places)
     reasons = []
     for make in (our_side, stock_side):
         try:

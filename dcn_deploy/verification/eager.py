@@ -88,22 +88,35 @@ def _inference_mode_of(model: Callable[..., Any]) -> Iterator[None]:
 
 
 class EagerSide:
-    """Runs a module or function on tensors that take the places of those in its arguments."""
+    """Runs a module or function on tensors that take the places of those in its arguments.
+
+    Args:
+        model: the module or function
+        args: what it is called with
+        kwargs: what it is called with by name
+        places: which of the tensors in them are replaced; default: each, in order
+    """
 
     def __init__(
-        self, model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        model: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        places: Sequence[int] | None = None,
     ) -> None:
         self._model = model
         self._leaves, self._structure = pytree.tree_flatten((args, dict(kwargs)))
+        tensors = [i for i, leaf in enumerate(self._leaves) if isinstance(leaf, Tensor)]
+        self._replaced = tensors if places is None else [tensors[place] for place in places]
         self.name = f"eager {getattr(model, '__name__', type(model).__name__)}"
 
     def run(self, tensors: Sequence[Tensor]) -> Observation:
         """Run the model; its outputs are the tensors in what it returns, in order."""
-        given = iter(tensors)
-        leaves = [
-            next(given).to(leaf.device).clone() if isinstance(leaf, Tensor) else leaf
-            for leaf in self._leaves
-        ]
+        leaves = list(self._leaves)
+        for index, tensor in zip(self._replaced, tensors, strict=True):
+            leaves[index] = tensor.to(leaves[index].device)
+        # A model may change its inputs in place.
+        leaves = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         with _inference_mode_of(self._model), _Recorder() as recorder:
             args, kwargs = pytree.tree_unflatten(leaves, self._structure)
             result = self._model(*args, **kwargs)
