@@ -72,9 +72,11 @@ def register() -> None:
 
 def capture(request: Request) -> ir.Model:
     """The model's graph, deformable convolutions as custom nodes."""
+    # A dict at the end is taken for kwargs, even beside an empty kwargs; then it is this {}.
+    ends_in_dict = bool(request.args) and isinstance(request.args[-1], dict) and not request.kwargs
     program = torch.onnx.export(
         request.model,
-        request.args,
+        (*request.args, {}) if ends_in_dict else request.args,
         kwargs=request.kwargs,
         dynamo=True,
         verbose=False,
