@@ -419,7 +419,11 @@ def test_run_on_random_input(cli: Call) -> None:
         ),
         ("model.onnx", ("--input", "double.npy"), "is float64 [2, 6, 12, 10], expected float32"),
         ("plain.onnx", ("--random",), "input 'index' is int64"),
+        ("model.onnx", ("--random", "--size", "99999x6x99999x99999"), "give a smaller --size"),
+        ("model.onnx", ("--random", "--size", f"{2**62}x6x8x6"), "give a smaller --size"),
+        ("model.onnx", ("--random", "--seed", str(2**70)), "'--seed'"),
         ("model.onnx", ("--input", "x.npy", "-o", "no/folder.npz"), "cannot be written"),
+        ("model.onnx", ("--input", "x.npy", "-o", "."), "--output .: is a folder"),
     ],
 )
 def test_run_with_wrong_arguments(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..arrays import to_tensor
+from ..availability import first_line
 from ..inspection import TensorReport
 from ..model_inputs import InputError, check_inputs, expected_text, shape_text
 from .output import by
@@ -36,7 +37,7 @@ SizeOption = Annotated[
         show_default=False,
     ),
 ]
-SeedOption = Annotated[int, typer.Option(help="Of the random inputs.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the random inputs.")]
 
 
 def _named(option: str, value: str, specs: Sequence[TensorReport], taken: Sequence[str]) -> str:
@@ -127,7 +128,13 @@ def _random(spec: TensorReport, size: Sequence[int] | None, generator: torch.Gen
             f"input {spec.name!r} is {spec.dtype}, of which nothing sensible can be made up; give "
             f"--input {spec.name}=values.npy"
         )
-    return torch.randn(tuple(size), generator=generator).to(dtype)
+    try:
+        return torch.randn(tuple(size), generator=generator).to(dtype)
+    except RuntimeError as error:  # too large for the memory, or for any memory
+        raise InputError(
+            f"input {spec.name!r} of size {by(size)} cannot be made: {first_line(error)}; give a "
+            "smaller --size"
+        ) from error
 
 
 def gather(

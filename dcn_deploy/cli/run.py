@@ -65,6 +65,8 @@ def run(
 
 def _save(path: Path, outputs: dict[str, NDArray[Any]]) -> None:
     """numpy's files cannot hold bfloat16: those outputs are written as float32."""
+    if path.is_dir():
+        raise InputError(f"--output {path}: is a folder; give the name of a file")
     plain: dict[str, Any] = {
         name: array.astype(np.float32) if array.dtype == ml_dtypes.bfloat16 else array
         for name, array in outputs.items()
