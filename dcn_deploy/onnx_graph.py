@@ -89,8 +89,9 @@ class DeformableNode:
             value = default if attribute is None else attribute.value
             values[name] = list(value) if isinstance(default, list) else value
         weight = shape_of(self.inputs["weight"]) if "weight" in self.inputs else None
-        if not values["kernel_shape"] and weight is not None and len(weight) == 4:
-            values["kernel_shape"] = list(weight[2:])
+        kernel_shape = next(iter(values))  # the contract's first; a weight is [O, C/g, kH, kW]
+        if not values[kernel_shape] and weight is not None and len(weight) == 4:
+            values[kernel_shape] = list(weight[2:])
         return values
 
 
