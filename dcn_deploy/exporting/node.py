@@ -44,17 +44,6 @@ def node_attributes(weight: Any, *arguments: Any) -> dict[str, Any]:
         ) from error
 
 
-def from_torchvision(*arguments: int) -> tuple[Any, ...]:
-    """stride, padding, dilation, groups, offset_groups, as ``node_attributes`` takes them.
-
-    Args:
-        arguments: the same as torchvision's op takes them: stride_h, stride_w, pad_h, pad_w,
-            dilation_h, dilation_w, groups, offset_groups
-    """
-    stride, padding, dilation = (list(arguments[i : i + 2]) for i in (0, 2, 4))
-    return stride, padding * 2, dilation, *arguments[6:]
-
-
 def zero_bias(weight: ir.Value) -> ir.TensorProtocol:
     """The bias of a layer that has none: zeros, [O], of the weight's dtype.
 
