@@ -37,6 +37,17 @@ def onnx_attributes(
     }
 
 
+def from_torchvision(*arguments: int) -> tuple[Any, ...]:
+    """stride, padding, dilation, groups, offset_groups, as ``onnx_attributes`` takes them.
+
+    Args:
+        arguments: the same as torchvision's op takes them: stride_h, stride_w, pad_h, pad_w,
+            dilation_h, dilation_w, groups, offset_groups
+    """
+    stride, padding, dilation = (list(arguments[i : i + 2]) for i in (0, 2, 4))
+    return stride, padding * 2, dilation, *arguments[6:]
+
+
 def pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     """A height and a width, from one value or from both.
 

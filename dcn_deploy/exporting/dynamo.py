@@ -11,7 +11,8 @@ import torch
 from onnxscript import BFLOAT16, DOUBLE, FLOAT, FLOAT16, opset18
 from onnxscript.function_libs.torch_lib.registration import torch_op
 
-from .node import from_torchvision, node_attributes, operator, zero_bias
+from ..ops import from_torchvision
+from .node import node_attributes, operator, zero_bias
 from .request import Request
 
 if TYPE_CHECKING:

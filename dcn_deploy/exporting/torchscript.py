@@ -16,7 +16,8 @@ from torch.onnx.symbolic_helper import parse_args
 from torch.onnx.utils import register_custom_op_symbolic, unregister_custom_op_symbolic
 
 from ..contract import contract
-from .node import ExportError, from_torchvision, node_attributes
+from ..ops import from_torchvision
+from .node import ExportError, node_attributes
 from .request import Request
 
 LATEST_OPSET = 20

@@ -12,8 +12,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..contract import contract
-from ..exporting.node import from_torchvision
-from ..ops import onnx_attributes
+from ..ops import from_torchvision, onnx_attributes
 from .observation import NodeRun, Observation
 
 _OUR_OP = "dcn_deploy::deform_conv2d"
