@@ -99,7 +99,8 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
     """Read an ONNX file; weights stay on the disk until they are used.
 
     Raises:
-        ModelFileError: no such file, not an ONNX model, or external data that is missing or short.
+        ModelFileError: no such file, not readable, not an ONNX model, or external data that is
+            missing or short.
     """
     path = Path(path)
     if not path.is_file():
@@ -111,6 +112,10 @@ def load(path: str | os.PathLike[str]) -> ir.Model:
         raise ModelFileError(
             f"{path}: not an ONNX model, or cut off ({path.stat().st_size} bytes); "
             "export it again, or copy it again"
+        ) from error
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: cannot be read: {error.strerror}; check its permissions"
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelFileError(f"{path}: a damaged ONNX model: {error}; export it again") from error

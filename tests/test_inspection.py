@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnx_models
 import pytest
 from onnx import TensorProto, helper
@@ -311,6 +313,20 @@ def test_what_is_not_a_model_is_told_so(
     with pytest.raises(ModelFileError, match=message) as raised:
         inspect_model(path)
     assert str(path) in str(raised.value)
+
+
+def test_a_file_that_may_not_be_read_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Played, because the permissions of a file stop nobody who runs the tests as root."""
+    path = save(two_nodes("portable"), tmp_path)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(onnx_ir, "load", refuse)
+    with pytest.raises(ModelFileError, match=r"model\.onnx: cannot be read: Permission denied;"):
+        inspect_model(path)
 
 
 def test_a_model_cut_off_anywhere_is_told_so(tmp_path: Path) -> None:
