@@ -353,6 +353,10 @@ def test_a_model_without_deformable_convolutions(exporter: Any, tmp_path: Path) 
     path = tmp_path / "plain.onnx"
     report = export(torch.nn.Conv2d(3, 4, 3), torch.randn(1, 3, 8, 8), path, exporter=exporter)
     assert report.nodes == ()
+    assert report.verification is not None
+    assert report.verification.notes == (
+        f"{path} has no deformable node: only its outputs are compared",
+    )
     assert not onnx.load(path).functions
 
 

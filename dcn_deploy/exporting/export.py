@@ -146,9 +146,9 @@ def _verify(staged: Path, path: Path, request: Request) -> VerificationReport:
         request.model,
         request.args,
         request.kwargs,
+        name=str(path),
         input_names=list(request.file_names().values()),
     )
-    report = replace(report, path=str(path))
     if all(side.status == "not run" for side in report.sides):
         warnings.warn(f"exported, but not verified: {report.summary}", stacklevel=3)
     else:

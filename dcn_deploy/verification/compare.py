@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def verify(
     args: Any,
     kwargs: Mapping[str, Any] | None = None,
     *,
+    name: str | None = None,
     input_names: Sequence[str] | None = None,
     runs: int = 3,
     seed: int = 0,
@@ -56,6 +58,7 @@ def verify(
         args: what ``model`` is called with: a tuple, or one tensor. Its tensors are the first
             inputs compared.
         kwargs: what it is called with by name.
+        name: what the report and the errors call the file; default: its path.
         input_names: the file's names for the tensors in args and kwargs, in forward's order;
             default: forward's own names. Where the file has other names, its inputs are taken to
             be those tensors in that order.
@@ -72,32 +75,34 @@ def verify(
         InputError: ``args`` do not fit the file, or the baseline cannot run on them.
     """
     file = inspect_model(onnx_path)
+    if name is not None:
+        file = replace(file, path=name)
     paired = pair(model, args if isinstance(args, tuple) else (args,), kwargs, input_names, file)
     baseline = _baseline(model, paired)
     tensors = paired.tensors
     check_inputs({spec.name: t for spec, t in zip(file.inputs, tensors, strict=True)}, file.inputs)
 
     notes = [
-        f"the file has no input {name!r}, which {baseline.name} takes: no output depends on it"
-        for name in paired.unused
+        f"the file has no input {unused!r}, which {baseline.name} takes: no output depends on it"
+        for unused in paired.unused
     ]
     not_run: dict[str, str] = {}
     sides: list[Side] = []
-    for name, make in _SIDES:
-        progress(f"{name}: loading")
+    for runtime, make in _SIDES:
+        progress(f"{runtime}: loading")
         try:
-            sides.append(_load(name, make, file))
+            sides.append(_load(runtime, make, Path(onnx_path), file))
         except NotRunnableError as error:
-            not_run[name] = str(error)
+            not_run[runtime] = str(error)
 
-    reports: dict[str, list[CaseReport]] = {name: [] for name, _ in _SIDES}
+    reports: dict[str, list[CaseReport]] = {runtime: [] for runtime, _ in _SIDES}
     for case in make_cases(tensors, file.inputs, runs=runs, seed=seed, sizes=sizes):
         progress(f"{baseline.name}: {case.name}")
         expected = _observe(baseline, case, notes)
         if expected is None:
             continue
         if tolerance is None:
-            tolerance = max(MODEL_TOLERANCE[name] for name in _dtypes(file, case, expected))
+            tolerance = max(MODEL_TOLERANCE[dtype] for dtype in _dtypes(file, case, expected))
         for side in sides:
             progress(f"{side.name}: {case.name}")
             reports[side.name].append(_compare(side, case, expected, tolerance, file))
@@ -107,7 +112,8 @@ def verify(
         path=file.path,
         baseline=baseline.name,
         sides=tuple(
-            SideReport(name, tuple(cases), not_run.get(name, "")) for name, cases in reports.items()
+            SideReport(runtime, tuple(cases), not_run.get(runtime, ""))
+            for runtime, cases in reports.items()
         ),
         node_names=tuple(node.name for node in file.nodes if _is_compared(node)),
         notes=tuple(notes),
@@ -125,13 +131,13 @@ class _Broken:
         raise self._error
 
 
-def _load(name: str, make: Callable[[Path], OnnxSide], file: ModelReport) -> Side:
+def _load(name: str, make: Callable[[Path], OnnxSide], path: Path, file: ModelReport) -> Side:
     for node in file.nodes:
         for verdict in node.runtimes:
             if verdict.runtime == name and not verdict.runs:
                 raise NotRunnableError(f"node {node.name}: {verdict.reason}")
     try:
-        return make(Path(file.path))
+        return make(path)
     except NotRunnableError:
         raise
     except Exception as error:  # whatever onnxruntime raises, it is a finding about the file
