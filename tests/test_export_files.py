@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ import dcn_deploy
 from dcn_deploy.exporting import ExportError, export, files
 from dcn_deploy.verification import VerificationError
 
+# By its name in the package, dcn_deploy.exporting.export is the function.
+EXPORT_MODULE = sys.modules[export.__module__]
 IMAGE = torch.zeros(2, 6, 9, 8)
 
 
@@ -92,7 +95,7 @@ def test_a_failure_leaves_the_path_as_it_was(
     if step == "check":
         monkeypatch.setattr(onnx.checker, "check_model", _fail)
     if step == "verify":
-        monkeypatch.setattr("dcn_deploy.verification.verify", _fail)
+        monkeypatch.setattr(EXPORT_MODULE, "verify_file", _fail)
     with pytest.raises(ExportError if step == "capture" else OSError):
         export(model, IMAGE, path, exporter=exporter)
     assert listing(tmp_path) == ([] if before is None else ["model.onnx"])
@@ -144,6 +147,50 @@ def test_a_model_that_does_not_run(exporter: Any, tmp_path: Path) -> None:
 def test_wrong_words(arguments: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         export(Network(), IMAGE, tmp_path / "model.onnx", **arguments)
+
+
+def _spoiled(*arguments: object, **named: object) -> None:
+    raise KeyError("a library stumbles")
+
+
+@pytest.mark.parametrize("step", ["to_form", "sign", "inspect_model", "verify_file"])
+def test_what_libraries_raise_is_an_export_error(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EXPORT_MODULE, step, _spoiled)
+    with pytest.raises(ExportError, match="KeyError: 'a library stumbles'"):
+        export(Network(), IMAGE, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"opset_version": "20"}, TypeError, "opset_version is '20', expected an integer"),
+        ({"opset_version": 99}, ValueError, "opset_version is 99, expected 1 to "),
+        ({"input_names": "image"}, TypeError, "input_names is 'image', expected a list"),
+        ({"output_names": [3]}, TypeError, r"output_names is \[3\], expected a list"),
+        ({"input_names": list("abcd")}, ValueError, "holds 4 names, expected at most 1"),
+        ({"output_names": ["y", "y"]}, ValueError, "hold y twice"),
+        ({"input_names": ["x"], "output_names": ["x"]}, ValueError, "hold x twice"),
+        ({"model": None}, TypeError, "model is a NoneType, expected a torch.nn.Module"),
+        ({"model": torch.relu}, TypeError, "expected a torch.nn.Module; call a function from"),
+        ({"path": "."}, ValueError, "is a folder, expected a file"),
+    ],
+)
+def test_arguments_are_judged_before_any_work(
+    arguments: Any, kind: type[Exception], message: str, tmp_path: Path
+) -> None:
+    given = {"model": Failing(), "args": IMAGE, "path": tmp_path / "model.onnx"} | arguments
+    with pytest.raises(kind, match=message):
+        export(**given)
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_more_output_names_than_outputs(exporter: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ExportError, match="output"):
+        export(Network(), IMAGE, path, exporter=exporter, output_names=["y", "z"])
 
 
 @pytest.mark.parametrize("form", ["portable", "standard"])

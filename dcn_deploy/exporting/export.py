@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -16,16 +16,17 @@ from onnxscript.version_converter import convert_version
 
 from ..call_arguments import in_order
 from ..inspection import inspect_model
+from ..verification import VerificationReport
+from ..verification import verify as verify_file
+from ..verification.eager import tensors_in
 from . import files
 from .capture import EXPORTERS, Exporter, capture
-from .forms import FORMS, Form, require_opset, to_form
+from .checks import as_export_error, check_model, check_names, check_opset, check_path
+from .forms import FORMS, Form, to_form
 from .metadata import sign
 from .node import ExportError
 from .report import ExportReport
 from .request import DynamicShapes, Request
-
-if TYPE_CHECKING:
-    from ..verification import VerificationReport
 
 DEFAULT_OPSET = 20
 """The newest that both exporters write, and that onnxruntime 1.17 reads."""
@@ -82,27 +83,37 @@ def export(
         What was written; print it.
 
     Raises:
-        ValueError: an argument is not one of those listed here.
+        ValueError, TypeError: an argument is not one of those listed here; nothing was done.
         ExportError: the model could not be exported, or the result is not valid ONNX.
+        OSError: the file could not be written.
         VerificationError: the file computes something else than the model. With ``verify=False``
             it would be written all the same.
     """
     _require("form", form, FORMS)
     _require("exporter", exporter, EXPORTERS)
     opset = DEFAULT_OPSET if opset_version is None else opset_version
-    require_opset(opset, form)
+    check_model(model)
+    check_opset(opset, form)
+    path = Path(path)
+    check_path(path)
+    args = args if isinstance(args, tuple) else (args,)
+    check_names(input_names, output_names, len(tensors_in((args, kwargs))))
     request = Request(
         model,
-        args if isinstance(args, tuple) else (args,),
+        args,
         in_order(model, kwargs or {}),
         opset,
         dynamic_shapes,
         input_names,
         output_names,
     )
-    path = Path(path)
-    with files.staging(path) as folder:
+    with files.staging(path) as folder, as_export_error():
         captured = capture(request, exporter, folder)
+        if output_names and len(output_names) > len(captured.graph.outputs):
+            raise ExportError(
+                f"output_names holds {len(output_names)} names, expected at most "
+                f"{len(captured.graph.outputs)}: one for each tensor that the model returns"
+            )
         if opset < BFLOAT16_OPSET and _uses_bfloat16(captured):
             if opset_version is not None:
                 raise ExportError(
@@ -139,9 +150,7 @@ def _check(path: Path) -> None:
 
 
 def _verify(staged: Path, path: Path, request: Request) -> VerificationReport:
-    from ..verification import verify
-
-    report = verify(
+    report = verify_file(
         staged,
         request.model,
         request.args,
