@@ -71,6 +71,39 @@ def test_weights_go_to_a_second_file_where_they_do_not_fit(
         export(Wide(), IMAGE, path, exporter=exporter, external_data=False, verify=False)
 
 
+@pytest.mark.parametrize(
+    ("before", "failing_at"), [(True, 1), (True, 2), (True, 3), (True, 4), (False, 1), (False, 2)]
+)
+def test_a_failure_between_two_files_leaves_both_as_they_were(
+    before: bool, failing_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, data = tmp_path / "wide.onnx", tmp_path / "wide.onnx.data"
+    if before:
+        export(Wide(), IMAGE, path, external_data=True, verify=False)
+    was = {file: file.read_bytes() for file in (path, data) if file.exists()}
+    moves: list[object] = []
+    replace = os.replace
+
+    def stumble(source: Path, target: Path) -> None:
+        moves.append(target)
+        if len(moves) == failing_at:
+            raise OSError("the disk is gone")
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", stumble)
+    with pytest.raises(OSError, match="the disk is gone"):
+        export(Wide(), IMAGE, path, external_data=True, verify=False)
+    assert {file: file.read_bytes() for file in (path, data) if file.exists()} == was
+    assert listing(tmp_path) == [file.name for file in was]
+
+
+def test_weights_that_move_inside_leave_no_second_file(tmp_path: Path) -> None:
+    path = tmp_path / "wide.onnx"
+    export(Wide(), IMAGE, path, external_data=True, verify=False)
+    export(Wide(), IMAGE, path, verify=False)
+    assert listing(tmp_path) == ["wide.onnx"]
+
+
 def test_weights_inside_by_default(tmp_path: Path) -> None:
     export(Wide(), IMAGE, tmp_path / "new" / "wide.onnx", verify=False)
     assert listing(tmp_path / "new") == ["wide.onnx"]

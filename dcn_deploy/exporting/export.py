@@ -74,7 +74,8 @@ def export(
             dimensions that vary, {0: "N", 2: "H", 3: "W"}, by a name or a torch.export.Dim
         input_names: the file's; default: forward's own
         output_names: the file's
-        external_data: weights in a second file, ``path`` + ".data". Default: above 2 GB only
+        external_data: weights in a second file, ``path`` + ".data". Default: above 2 GB only.
+            Without it, a file of that name, which was an older model's, is removed
         verify: compare the file's outputs with the model's own. Where no runtime of this machine
             can run the file (onnxruntime has no bfloat16 convolutions on the CPU), it is written
             all the same, with a warning.

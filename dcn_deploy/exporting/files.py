@@ -59,8 +59,31 @@ def write(model: ir.Model, path: Path, external_data: bool | None) -> None:
 
 
 def publish(staged: Path, path: Path) -> None:
-    """Move the staged model to its path; its weights first, so that it never lacks them."""
-    data = staged.with_name(f"{staged.name}.data")
-    if data.exists():
-        os.replace(data, path.with_name(f"{path.name}.data"))
-    os.replace(staged, path)
+    """Move the staged model to its path, and its weights, if they are in a file, to path.data.
+
+    One file is replaced in one step. Two are not, and an older model must not read newer weights:
+    so it is set aside first, and put back if anything fails. A machine that stops in between leaves
+    no model at the path, and the older one in the folder of the staged one.
+    """
+    staged_data = staged.with_name(f"{staged.name}.data")
+    data = path.with_name(f"{path.name}.data")
+    if not staged_data.exists():
+        os.replace(staged, path)
+        if data.is_file():  # of the model that stood here
+            data.unlink()
+        return
+    older = {
+        place: staged.with_name(f"older.{place.name}") for place in (path, data) if place.is_file()
+    }
+    try:
+        for place, aside in older.items():
+            os.replace(place, aside)
+        os.replace(staged_data, data)
+        os.replace(staged, path)
+    except BaseException:
+        if data not in older and data.is_file():
+            data.unlink()
+        for place, aside in reversed(older.items()):
+            if aside.exists():
+                os.replace(aside, place)
+        raise
