@@ -71,6 +71,12 @@ def test_weights_go_to_a_second_file_where_they_do_not_fit(
         export(Wide(), IMAGE, path, exporter=exporter, external_data=False, verify=False)
 
 
+def test_a_failure_leaves_no_new_folders(tmp_path: Path) -> None:
+    with pytest.raises(ExportError):
+        export(Failing(), IMAGE, tmp_path / "new" / "deeper" / "model.onnx")
+    assert listing(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("before", "failing_at"), [(True, 1), (True, 2), (True, 3), (True, 4), (False, 1), (False, 2)]
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,10 +20,20 @@ _EXTERNAL_FROM_BYTES = 1024
 
 @contextmanager
 def staging(path: Path) -> Iterator[Path]:
-    """A folder beside ``path``, on the same disk, that is gone when the block ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        yield Path(folder)
+    """A folder beside ``path``, on the same disk, that is gone when the block ends.
+
+    The folders above it are made; those that were not there go too if the block fails.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            yield Path(folder)
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):  # not made after all, or someone else's by now
+                parent.rmdir()
+        raise
 
 
 def write(model: ir.Model, path: Path, external_data: bool | None) -> None:
