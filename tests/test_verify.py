@@ -373,6 +373,23 @@ def test_nan_beside_finite_values_is_a_difference(
     assert "does not agree" in verify(path, network, image, runs=1, sizes=()).summary
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"runs": 0}, "runs is 0, expected at least 1"),
+        ({"tolerance": -1.0}, "tolerance is -1.0, expected 0 or more"),
+        ({"tolerance": float("nan")}, "tolerance is nan, expected 0 or more"),
+        ({"model": None}, "model is None, expected a module, a function or the path"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(
+    arguments: Any, message: str, exported: Callable[[str], Path], network: Network, image: Tensor
+) -> None:
+    given = {"model": network, "args": image} | arguments
+    with pytest.raises(ValueError, match=message):
+        verify(exported("portable"), **given)
+
+
 def test_offsets_that_are_all_zero_are_noted(image: Tensor, tmp_path: Path) -> None:
     fresh = dcn_deploy.DeformConv2d(6, 4, 3)
     path = tmp_path / "fresh.onnx"

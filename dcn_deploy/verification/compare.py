@@ -71,9 +71,11 @@ def verify(
         progress: called with a line of text as each run starts.
 
     Raises:
+        ValueError: the model, runs or tolerance is not one of those listed here.
         ModelFileError: the file is not an ONNX model.
         InputError: ``args`` do not fit the file, or the baseline cannot run on them.
     """
+    _require(model, runs, tolerance)
     file = inspect_model(onnx_path)
     if name is not None:
         file = replace(file, path=name)
@@ -118,6 +120,17 @@ def verify(
         node_names=tuple(node.name for node in file.nodes if _is_compared(node)),
         notes=tuple(notes),
     )
+
+
+def _require(model: Any, runs: int, tolerance: float | None) -> None:
+    if not callable(model) and not isinstance(model, (str, os.PathLike)):
+        raise ValueError(
+            f"model is {model!r}, expected a module, a function or the path of an ONNX file"
+        )
+    if runs < 1:
+        raise ValueError(f"runs is {runs}, expected at least 1: the inputs given")
+    if tolerance is not None and not tolerance >= 0:
+        raise ValueError(f"tolerance is {tolerance}, expected 0 or more; leave None for the usual")
 
 
 class _Broken:
