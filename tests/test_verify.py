@@ -274,6 +274,19 @@ def test_sizes_that_the_model_cannot_take_are_noted_and_passed_over(
     assert [case.name for case in ours(report).cases] == ["given", "N=4", "N=1"]
     assert sum("height must be 4 more" in note for note in report.notes) == 2
     assert report.baseline == "eager picky"
+    assert "no other size could be confirmed" not in report.summary
+
+
+def test_a_model_that_takes_no_other_size_is_said_to(
+    exported: Callable[[str], Path], network: Network, image: Tensor
+) -> None:
+    def rigid(x: Tensor) -> Tensor:
+        assert x.shape == IMAGE
+        return network(x)
+
+    report = verify(exported("portable"), rigid, image, runs=1)
+    assert report.passed
+    assert report.summary.endswith("; no other size could be confirmed")
 
 
 def test_a_file_that_cannot_take_a_size_that_the_model_takes_fails(

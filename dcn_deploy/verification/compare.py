@@ -98,9 +98,12 @@ def verify(
             not_run[runtime] = str(error)
 
     reports: dict[str, list[CaseReport]] = {runtime: [] for runtime, _ in _SIDES}
+    resized: list[bool] = []
     for case in make_cases(tensors, file.inputs, runs=runs, seed=seed, sizes=sizes):
         progress(f"{baseline.name}: {case.name}")
         expected = _observe(baseline, case, notes)
+        if case.resized:
+            resized.append(expected is not None)
         if expected is None:
             continue
         if tolerance is None:
@@ -119,6 +122,7 @@ def verify(
         ),
         node_names=tuple(node.name for node in file.nodes if _is_compared(node)),
         notes=tuple(notes),
+        only_given_sizes=bool(resized) and not any(resized),
     )
 
 

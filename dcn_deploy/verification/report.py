@@ -134,6 +134,8 @@ class VerificationReport:
     """The deformable convolutions that were looked at one by one."""
     notes: tuple[str, ...]
     """What was left out, and why."""
+    only_given_sizes: bool = False
+    """Whether other sizes were tried, and the baseline could take none of them."""
 
     @property
     def passed(self) -> bool:
@@ -149,6 +151,7 @@ class VerificationReport:
             return (
                 f"{self.path} agrees with {self.baseline} on {cases} sets of inputs, "
                 f"{len(self.node_names)} deformable nodes each"
+                + ("; no other size could be confirmed" if self.only_given_sizes else "")
             )
         failed = [side for side in self.sides if side.status == "failed"]
         if not failed:
