@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 from onnx_models import DYNAMIC_SHAPES, UNKNOWN_RANKS, feeds, model
 
 from dcn_deploy.runtimes.onnxruntime import ort_session, run, stock_session
-from dcn_deploy.tolerances import STOCK_TOLERANCE, TOLERANCE
+from dcn_deploy.tolerances import TOLERANCE
 
 BASE = BY_NAME["asymmetric"]
 ASYMMETRIC = BASE.attributes()
@@ -47,7 +47,7 @@ def test_function_body_on_stock_onnxruntime(case: Case) -> None:
     proto = model(arrays, case.attributes(), form="portable")
     output = run(stock_session(proto.SerializeToString()), feeds(arrays))["output"]
     expected = float64_output(arrays, case.attributes())
-    assert relative_error(output, expected) <= STOCK_TOLERANCE["float32"]
+    assert relative_error(output, expected) <= TOLERANCE["float32"]
 
 
 @pytest.mark.parametrize("form", ["portable", "standard"])
@@ -118,7 +118,7 @@ def test_model_in_memory_with_weights_on_disk(tmp_path: Path) -> None:
     output = run(ort_session(source, weights_folder=tmp_path), feeds(arrays))["output"]
     np.testing.assert_array_equal(output, eager_output(arrays, ASYMMETRIC))
     stock = run(stock_session(source, weights_folder=tmp_path), feeds(arrays))["output"]
-    assert relative_error(stock, output) <= STOCK_TOLERANCE["float32"]
+    assert relative_error(stock, output) <= TOLERANCE["float32"]
 
 
 @pytest.mark.parametrize("shapes", [DYNAMIC_SHAPES, UNKNOWN_RANKS], ids=["symbols", "unknown"])
