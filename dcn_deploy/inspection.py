@@ -123,7 +123,7 @@ def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -
     return None
 
 
-def _problems(entry: DeformableNode, shapes: Mapping[str, Shape | None]) -> tuple[Problem, ...]:
+def _problems(entry: DeformableNode, invalid: Problem | None) -> tuple[Problem, ...]:
     found = []
     if entry.form == "foreign":
         return (
@@ -149,8 +149,15 @@ def _problems(entry: DeformableNode, shapes: Mapping[str, Shape | None]) -> tupl
                 "export it again with dcn_deploy.export, which writes a bias of zeros",
             )
         )
-    static = _static_problem(shapes, entry)
-    return (*found, static) if static else tuple(found)
+    return (*found, invalid) if invalid else tuple(found)
+
+
+def _runtimes(entry: DeformableNode, invalid: Problem | None) -> tuple[Verdict, ...]:
+    dtype = dtype_of(entry.inputs["input"]) if "input" in entry.inputs else None
+    verdicts = (availability.ours(entry.form), availability.stock(entry.form, dtype))
+    if invalid is None:
+        return verdicts
+    return tuple(Verdict(verdict.runtime, False, invalid.what) for verdict in verdicts)
 
 
 def _node_report(entry: DeformableNode) -> NodeReport:
@@ -158,6 +165,7 @@ def _node_report(entry: DeformableNode) -> NodeReport:
     dtype = dtype_of(entry.inputs["input"]) if "input" in entry.inputs else None
     weight = entry.inputs.get("weight")
     foreign = entry.form == "foreign"
+    invalid = None if foreign else _static_problem(shapes, entry)
     return NodeReport(
         name=entry.name,
         op=entry.op,
@@ -168,8 +176,8 @@ def _node_report(entry: DeformableNode) -> NodeReport:
         shapes={"output": shape_of(entry.output)} | ({} if foreign else shapes),
         attributes={} if foreign else entry.attributes,
         constant_weight=not foreign and weight is not None and _is_constant(weight),
-        runtimes=(availability.ours(entry.form), availability.stock(entry.form, dtype)),
-        problems=_problems(entry, shapes),
+        runtimes=_runtimes(entry, invalid),
+        problems=_problems(entry, invalid),
     )
 
 
