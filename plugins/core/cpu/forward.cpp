@@ -9,10 +9,11 @@ namespace {
 constexpr int64_t kRoundBytes = int64_t{16} << 20;  // staged images of one round, beyond the first
 
 // The output channels in blocks; smaller ones where `wanted` blocks are needed to occupy threads.
-std::vector<OutputBlock> output_blocks(const Problem& p, const Kernels& kernels, int64_t wanted) {
+std::vector<OutputBlock> output_blocks(const Problem& p, const Kernels& kernels, int64_t wanted,
+                                       int64_t most) {
   const int64_t per_group = p.group_out_channels();
   const int64_t share = divide_up(per_group, divide_up(wanted, p.group));
-  const int64_t size = std::min(round_up(share, kernels.panel_width), kOutputBlock);
+  const int64_t size = std::min(round_up(share, kernels.panel_width), most);
   std::vector<OutputBlock> blocks;
   for (int64_t group = 0; group < p.group; ++group)
     for (int64_t first = 0; first < per_group; first += size)
@@ -20,10 +21,23 @@ std::vector<OutputBlock> output_blocks(const Problem& p, const Kernels& kernels,
   return blocks;
 }
 
+bool is_depthwise(const Problem& p) {
+  return p.group > 1 && p.group_in_channels() == 1 && p.group_out_channels() == 1;
+}
+
+// What the tiles work on: a depthwise problem is sampled as if it had one group.
+Problem sampled_problem(const Problem& problem) {
+  Problem sampled = problem;
+  if (is_depthwise(problem)) sampled.group = 1;
+  return sampled;
+}
+
 }  // namespace
 
 size_t packed_weight_bytes(const Problem& problem) {
   const Kernels& kernels = kernels_for(problem.dtype);
+  if (is_depthwise(problem))
+    return (problem.in_channels * problem.taps() + kSlack) * kernels.arithmetic_bytes;
   const int64_t padded_out = round_up(problem.group_out_channels(), kernels.lanes);
   return problem.group * padded_out * problem.group_in_channels() * problem.taps() *
          kernels.arithmetic_bytes;
@@ -31,6 +45,7 @@ size_t packed_weight_bytes(const Problem& problem) {
 
 void pack_weight(const Problem& problem, const void* weight, void* packed, const Executor& executor) {
   const Kernels& kernels = kernels_for(problem.dtype);
+  if (is_depthwise(problem)) return kernels.pack_depthwise(problem, weight, packed);
   const OwnedLayout layout(problem, kernels);
   const int64_t panels = divide_up(problem.group_out_channels(), kernels.panel_width);
   parallel_for(executor, problem.group * panels, [&](int64_t i) {
@@ -41,7 +56,8 @@ void pack_weight(const Problem& problem, const void* weight, void* packed, const
 void forward(const Problem& p, const ForwardArgs& args, const Executor& executor) {
   if (p.batch == 0 || p.out_channels == 0 || p.out_pixels() == 0) return;
   const Kernels& kernels = kernels_for(p.dtype);
-  const OwnedLayout layout(p, kernels);
+  const bool depthwise = is_depthwise(p);
+  const OwnedLayout layout(sampled_problem(p), kernels);
   const int64_t element = kernels.element_bytes;
   const int64_t coordinate = kernels_for(p.coordinate_dtype).element_bytes;
   const int64_t staged_bytes = layout.staged_elements() * kernels.arithmetic_bytes;
@@ -54,7 +70,8 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
   const int64_t tiles = divide_up(p.out_pixels(), tile);
   // Few tiles: share their output channels out too. Each share samples for itself.
   const int64_t wanted_parts = divide_up(executor.threads, tiles * round_images);
-  const std::vector<OutputBlock> blocks = output_blocks(p, kernels, wanted_parts);
+  const std::vector<OutputBlock> blocks = output_blocks(layout.get().problem, kernels, wanted_parts,
+                                                        depthwise ? kDepthwiseBlock : kOutputBlock);
   const int64_t parts = std::min<int64_t>(wanted_parts, blocks.size());
 
   for (int64_t first = 0; first < p.batch; first += round_images) {
@@ -87,7 +104,7 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
       job.blocks = blocks.data() + first_block;
       job.block_count = last_block - first_block;
       job.scratch = scratch.data();
-      kernels.forward_tile(job);
+      depthwise ? kernels.depthwise_tile(job) : kernels.forward_tile(job);
     });
   }
 }

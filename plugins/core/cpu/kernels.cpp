@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include "backward_tile.h"
+#include "depthwise_tile.h"
 #include "forward_tile.h"
 #include "pack.h"
 #include "stage.h"
@@ -21,10 +22,12 @@ constexpr Kernels make_kernels() {
   k.forward_scratch_bytes = sizeof(ForwardScratch<A>);
   k.backward_scratch_bytes = sizeof(BackwardScratch<A>);
   k.pack_panel = pack_panel<T>;
+  k.pack_depthwise = pack_depthwise<T>;
   k.pack_transposed = pack_transposed<T>;
   k.stage = stage<T>;
   k.unstage = unstage<T>;
   k.forward_tile = forward_tile<T>;
+  k.depthwise_tile = depthwise_tile<T>;
   k.backward_data_tile = backward_data_tile<T>;
   k.backward_weight_tile = backward_weight_tile<T>;
   k.unpack_weight_gradient = unpack_weight_gradient<T>;

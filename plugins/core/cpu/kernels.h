@@ -5,7 +5,7 @@
 // Layouts used below, all of the arithmetic type A (float; double for float64 data):
 //   staged image   [segment][H+4][W+4][segment channels]   channels last, zero border
 //   columns        [pixel][K chunk]                         sampled values, the GEMM's left matrix
-//   packed weight  [group][panel][K of the group][panel width]
+//   packed weight  [group][panel][K of the group][panel width]; [tap][C] where group = C = O
 //   K of a group   (segment, tap, channel of the segment)
 #pragma once
 
@@ -18,10 +18,11 @@ namespace dcn::cpu {
 // Pixels of one tile: a multiple of every kernel's row block (14, 12, 6), small enough that a tile's
 // columns and results stay in the second-level cache.
 inline constexpr int64_t kTilePixels = 168;
-inline constexpr int64_t kColumnChunk = 512;  // K values sampled before each GEMM
-inline constexpr int64_t kOutputBlock = 512;  // output channels of one tile's results
-inline constexpr int64_t kPlannedTaps = 64;   // taps whose coordinates are kept for a tile
-inline constexpr int64_t kSlack = 64;         // elements that a vector may overrun a buffer by
+inline constexpr int64_t kColumnChunk = 512;     // K values sampled before each GEMM
+inline constexpr int64_t kDepthwiseBlock = 256;  // likewise where each is a group of its own
+inline constexpr int64_t kOutputBlock = 512;     // output channels of one tile's results
+inline constexpr int64_t kPlannedTaps = 64;      // taps whose coordinates are kept for a tile
+inline constexpr int64_t kSlack = 64;            // elements that a vector may overrun a buffer by
 
 // A run of input channels with the same group and the same offset group.
 struct Segment {
@@ -142,10 +143,12 @@ struct Kernels {
   size_t backward_scratch_bytes;
 
   void (*pack_panel)(const Layout&, const void* weight, int64_t group, int64_t panel, void* packed);
+  void (*pack_depthwise)(const Problem&, const void* weight, void* packed);
   void (*pack_transposed)(const Layout&, const Slice&, const void* weight, void* packed);
   void (*stage)(const StageJob&);
   void (*unstage)(const UnstageJob&);
   void (*forward_tile)(const ForwardTile&);
+  void (*depthwise_tile)(const ForwardTile&);
   void (*backward_data_tile)(const BackwardDataTile&);
   void (*backward_weight_tile)(const BackwardWeightTile&);
   void (*unpack_weight_gradient)(const Layout&, const Slice&, const void* grad_columns,
