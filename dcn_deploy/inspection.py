@@ -58,6 +58,8 @@ class NodeReport:
     """By the contract's names; kernel_shape is empty where nothing says it, and a value of a wrong
     kind is its text. Empty if foreign."""
     constant_weight: bool
+    valid: bool
+    """Whether the op's own check finds nothing wrong, as far as the file says."""
     runtimes: tuple[Verdict, ...]
     problems: tuple[Problem, ...]
 
@@ -176,6 +178,7 @@ def _node_report(entry: DeformableNode) -> NodeReport:
         shapes={"output": shape_of(entry.output)} | ({} if foreign else shapes),
         attributes={} if foreign else entry.attributes,
         constant_weight=not foreign and weight is not None and _is_constant(weight),
+        valid=invalid is None,
         runtimes=_runtimes(entry, invalid),
         problems=_problems(entry, invalid),
     )

@@ -123,6 +123,7 @@ def test_attributes_of_a_wrong_kind_are_a_problem(
     report = inspect_model(save(model, tmp_path))
 
     (problem,) = [p for p in report.nodes[0].problems if "no runtime accepts it" in p.what]
+    assert not report.nodes[0].valid
     assert not any(verdict.runs for verdict in report.nodes[0].runtimes)
     assert f"attribute {name} {message}" in problem.what
     json.dumps(report.to_dict(), allow_nan=False)

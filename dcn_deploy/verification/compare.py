@@ -149,7 +149,8 @@ class _Broken:
 
 
 def _load(name: str, make: Callable[[Path], OnnxSide], path: Path, file: ModelReport) -> Side:
-    for node in file.nodes:
+    # What a runtime says of an invalid node is a finding about the file, not about the runtime.
+    for node in (node for node in file.nodes if node.valid):
         for verdict in node.runtimes:
             if verdict.runtime == name and not verdict.runs:
                 raise NotRunnableError(f"node {node.name}: {verdict.reason}")
