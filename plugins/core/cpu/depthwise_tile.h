@@ -14,15 +14,10 @@ void add_tap(const TapPlan<A>& plan, const A* image, int64_t pixel_stride, int64
              int64_t result_stride) {
   using V = Vec<A, N>;
   for (int64_t i = 0; i < pixels; ++i) {
-    const A* top = image + plan.corner[i] * pixel_stride;
-    const A* bottom = top + row_stride;
-    const A w0 = plan.weight[0][i], w1 = plan.weight[1][i], w2 = plan.weight[2][i],
-            w3 = plan.weight[3][i];
+    const Sample<A> sample(plan, i, image, pixel_stride, row_stride);
     A* to = results + i * result_stride;
     for (int64_t c = 0; c < channels; c += N) {
-      const V sample = (w0 * load_vec<V>(top + c) + w1 * load_vec<V>(top + pixel_stride + c)) +
-                       (w2 * load_vec<V>(bottom + c) + w3 * load_vec<V>(bottom + pixel_stride + c));
-      const V product = load_vec<V>(weight + c) * sample;
+      const V product = load_vec<V>(weight + c) * sample.template values<N>(c);
       store_vec(to + c, first_tap ? product : load_vec<V>(to + c) + product);
     }
   }

@@ -122,22 +122,42 @@ DCN_INLINE const A* segment_image(const Layout& layout, const void* staged, cons
   return static_cast<const A*>(staged) + segment.first_channel * layout.staged_pixels;
 }
 
+// One sample: its four corners in a channels-last image, and what each weighs.
+template <class A>
+struct Sample {
+  const A* top;
+  const A* bottom;
+  int64_t pixel_stride;
+  A weight[4];
+
+  DCN_INLINE Sample(const TapPlan<A>& plan, int64_t pixel, const A* image, int64_t pixel_stride,
+                    int64_t row_stride)
+      : top(image + plan.corner[pixel] * pixel_stride),
+        bottom(top + row_stride),
+        pixel_stride(pixel_stride),
+        weight{plan.weight[0][pixel], plan.weight[1][pixel], plan.weight[2][pixel],
+               plan.weight[3][pixel]} {}
+
+  // Its values for N channels from `channel` on.
+  template <int N>
+  DCN_INLINE Vec<A, N> values(int64_t channel) const {
+    using V = Vec<A, N>;
+    return (weight[0] * load_vec<V>(top + channel) +
+            weight[1] * load_vec<V>(top + pixel_stride + channel)) +
+           (weight[2] * load_vec<V>(bottom + channel) +
+            weight[3] * load_vec<V>(bottom + pixel_stride + channel));
+  }
+};
+
 // Samples `channels` channels, N at a time, into a left matrix. Whole vectors are read and written:
 // what the last one overruns is overwritten by the next tap's samples, or lies in the row's slack.
 template <class A, int N>
 void gather(const TapPlan<A>& plan, const A* image, int64_t pixel_stride, int64_t row_stride,
             int64_t channels, int64_t pixels, A* columns) {
-  using V = Vec<A, N>;
   for (int64_t i = 0; i < pixels; ++i) {
-    const A* top = image + plan.corner[i] * pixel_stride;
-    const A* bottom = top + row_stride;
-    const A w0 = plan.weight[0][i], w1 = plan.weight[1][i], w2 = plan.weight[2][i],
-            w3 = plan.weight[3][i];
+    const Sample<A> sample(plan, i, image, pixel_stride, row_stride);
     A* to = columns + i * kLeftStride;
-    for (int64_t c = 0; c < channels; c += N)
-      store_vec(to + c,
-                (w0 * load_vec<V>(top + c) + w1 * load_vec<V>(top + pixel_stride + c)) +
-                    (w2 * load_vec<V>(bottom + c) + w3 * load_vec<V>(bottom + pixel_stride + c)));
+    for (int64_t c = 0; c < channels; c += N) store_vec(to + c, sample.template values<N>(c));
   }
 }
 
