@@ -585,8 +585,6 @@ def test_an_interrupt_is_no_failure(cli: Call, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_installed_program(folder: Path) -> None:
     script = Path(sysconfig.get_path("scripts")) / "dcn-deploy"
-    if not script.exists():
-        pytest.skip(f"{script} does not exist: dcn_deploy is not installed")
     result = run_program((str(script),), folder, "inspect", "model.onnx", "--json")
     assert result.code == OK, result.err
     assert len(result.json["nodes"]) == 2

@@ -7,15 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.image as pyplot_image
 import pytest
 import torch
 from rich.console import Console
 
-pytest.importorskip("onnxruntime", reason="the demo compares runtimes")
-pytest.importorskip("sklearn", reason="the demo's digits are scikit-learn's")
-pyplot_image = pytest.importorskip("matplotlib.image", reason="the demo draws with matplotlib")
-
-from dcn_deploy import DeformConv2d, availability  # noqa: E402
+from dcn_deploy import DeformConv2d, availability
 
 DIGITS = Path(__file__).parents[1] / "export_examples" / "digits"
 sys.path.append(str(DIGITS))
