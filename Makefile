@@ -44,8 +44,13 @@ test-versions: setup
 test-versions-torch: setup
 	$(BIN)/python tests/versions/torch_versions.py
 
-bench: setup
-	$(BIN)/python benchmarks/layers.py
+$(VENV)/peers: $(VENV)/dependencies benchmarks/requirements.txt
+	$(BIN)/pip install -r benchmarks/requirements.txt
+	touch $@
+
+# BENCH_ARGS="--sections forward --layers k7 --out build/bench.json" for a part.
+bench: setup $(VENV)/peers
+	$(BIN)/python benchmarks/layers.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/readme.py
 
 lint: $(VENV)/dependencies
