@@ -46,7 +46,12 @@ def test_shows_only_its_entry_points() -> None:
         "nm", "--dynamic", "--defined-only", "--format=posix", str(onnxruntime_library())
     )
     names = {line.split()[0] for line in symbols.splitlines()}
-    assert names == {"RegisterCustomOps", "dcn_deploy_contract", "dcn_deploy_check"}
+    assert names == {
+        "RegisterCustomOps",
+        "dcn_deploy_contract",
+        "dcn_deploy_check",
+        "dcn_deploy_phases",
+    }
 
 
 def test_path_is_absolute() -> None:

@@ -4,6 +4,7 @@
 #include <exception>
 #include <sstream>
 
+#include "cpu/phases.h"
 #include "deform_conv.h"
 
 #if defined(_WIN32)
@@ -110,4 +111,17 @@ DCN_EXPORT int dcn_deploy_check(const int64_t* attributes, const int64_t* tensor
     message[capacity - 1] = '\0';
   }
   return 1;
+}
+
+// Nanoseconds that all threads together have spent in each phase of the CPU kernels since the library
+// was loaded. Fills at most `capacity` elements of both arrays and returns how many phases there are:
+// none unless the environment variable DCN_DEPLOY_PHASES was set when the kernels first ran.
+DCN_EXPORT int dcn_deploy_phases(const char** names, int64_t* nanoseconds, int capacity) {
+  using namespace dcn::cpu;
+  if (!counts_phases()) return 0;
+  for (int i = 0; i < kPhaseCount && i < capacity; ++i) {
+    names[i] = kPhaseNames[i];
+    nanoseconds[i] = nanoseconds_in(static_cast<Phase>(i));
+  }
+  return kPhaseCount;
 }

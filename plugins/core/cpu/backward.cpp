@@ -133,14 +133,15 @@ class Backward {
   void stage(int64_t n) const {
     parallel_for(executor_, stage_tasks(layout_.get()), [&](int64_t i) {
       stage_image(layout_, kernels_, i, at(args_.input, n * p_.in_channels * p_.in_pixels() * element_),
-                  staged_input_.data());
+                  image_strides(false, p_.in_channels, p_.in_pixels()), staged_input_.data());
     });
     const int64_t chunks = divide_up(p_.out_h, kStageRows);
     parallel_for(executor_, p_.group * chunks, [&](int64_t i) {
       const int64_t group = i / chunks, outs = p_.group_out_channels();
       StageJob job{};
-      job.planar =
+      job.image =
           at(args_.grad_output, (n * p_.out_channels + group * outs) * p_.out_pixels() * element_);
+      job.strides = image_strides(false, p_.out_channels, p_.out_pixels());
       job.staged = staged_grad_output_.bytes() +
                    group * p_.out_pixels() * layout_.get().padded_out * arithmetic_;
       job.channels = outs;
@@ -235,15 +236,14 @@ class Backward {
     parallel_for(executor_, chunks, [&](int64_t i) {
       for (const Segment& segment : layout_.segments()) {
         UnstageJob job{};
-        job.staged = staged_grad_input_.bytes() +
-                     segment.first_channel * layout_.get().staged_pixels * arithmetic_;
+        job.staged = staged_grad_input_.bytes() + segment.staged_begin * arithmetic_;
         job.planar = at(args_.grad_input,
                         (n * p_.in_channels + segment.first_channel) * p_.in_pixels() * element_);
         job.channels = segment.channels;
         job.height = p_.in_h;
         job.width = p_.in_w;
         job.border = kBorder;
-        job.pixel_stride = segment.channels;
+        job.pixel_stride = segment.pixel_stride;
         job.first_row = i * kStageRows;
         job.rows = std::min(kStageRows, p_.in_h - job.first_row);
         kernels_.unstage(job);

@@ -131,13 +131,13 @@ void backward_data_tile(const BackwardDataTile& job) {
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
 
   Corners<A> at;
-  at.image = segment_image<A>(layout, tile.source.staged, segment) + slice.first_channel;
+  const StagedImage<A> image = segment_image<A>(layout, tile.source.staged, segment);
+  at.image = image.first + slice.first_channel;
   at.grad = job.staged_grad_input
-                ? const_cast<A*>(segment_image<A>(layout, job.staged_grad_input, segment)) +
-                      slice.first_channel
+                ? static_cast<A*>(job.staged_grad_input) + segment.staged_begin + slice.first_channel
                 : nullptr;
-  at.pixel_stride = segment.channels;
-  at.row_stride = layout.staged_w * segment.channels;
+  at.pixel_stride = image.pixel_stride;
+  at.row_stride = image.row_stride;
   at.channels = slice.channels;
   for (int64_t t = 0; t < slice.taps; ++t) {
     const GradientPlan<A>& plan = scratch->plan;
@@ -150,7 +150,7 @@ void backward_data_tile(const BackwardDataTile& job) {
                   job.sums_first_pixel;
     for (int64_t i = 0; i < tile.pixels; ++i) {
       A sums[3] = {};
-      const A weight[4] = {plan.weight[0][i], plan.weight[1][i], plan.weight[2][i], plan.weight[3][i]};
+      const A(&weight)[4] = plan.weight[i];
       backward_sample(at, plan.corner[i] * at.pixel_stride,
                       scratch->grad_columns + i * kLeftStride + t * slice.channels, weight,
                       plan.fraction_y[i], plan.fraction_x[i], sums);
@@ -171,12 +171,14 @@ void backward_weight_tile(const BackwardWeightTile& job) {
   const Segment& segment = layout.segments[slice.segment];
   auto* scratch = static_cast<BackwardScratch<A>*>(tile.scratch);
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
+  const StagedImage<A> image = segment_image<A>(layout, tile.source.staged, segment);
   TapPlan<A>& plan = scratch->plan;
   for (int64_t t = 0; t < slice.taps; ++t) {
     fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
                  tile.first_pixel, tile.pixels, &plan);
-    sample_channels(layout, tile.source, segment, plan, slice.first_channel, slice.channels,
-                    tile.pixels, scratch->left + t * slice.channels);
+    sample_taps({image.first + slice.first_channel, image.pixel_stride, image.row_stride},
+                static_cast<const TapPlan<A>*>(&plan), 1, slice.channels, tile.pixels,
+                scratch->left + t * slice.channels);
   }
   const A* grad_output = grad_output_rows<A>(tile);
   for (int64_t o = 0; o < layout.padded_out; o += kPanelWidth<A>) {

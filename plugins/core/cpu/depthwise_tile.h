@@ -6,27 +6,33 @@
 
 namespace dcn::cpu::DCN_ISA {
 
-// results[pixel][c] (+)= weight[c] * sample. Whole vectors are read and written: what the last one
-// overruns is overwritten when the next segment's first tap comes, or lies between the rows.
-template <class A, int N>
-void add_tap(const TapPlan<A>& plan, const A* image, int64_t pixel_stride, int64_t row_stride,
-             int64_t channels, int64_t pixels, const A* weight, bool first_tap, A* results,
-             int64_t result_stride) {
+// results[pixel][c] (+)= sum over taps of weight[tap][c] * sample. Whole vectors are read and written:
+// what the last one overruns is overwritten when the next segment comes, or lies between the rows.
+template <class A, int N, int kVectors>
+void add_taps(const StagedImage<A>& image, const TapPlan<A>* plans, int64_t taps, const A* weight,
+              int64_t weight_stride, int64_t pixels, bool accumulate, A* results,
+              int64_t result_stride) {
   using V = Vec<A, N>;
   for (int64_t i = 0; i < pixels; ++i) {
-    const Sample<A> sample(plan, i, image, pixel_stride, row_stride);
     A* to = results + i * result_stride;
-    for (int64_t c = 0; c < channels; c += N) {
-      const V product = load_vec<V>(weight + c) * sample.template values<N>(c);
-      store_vec(to + c, first_tap ? product : load_vec<V>(to + c) + product);
+    V sums[kVectors] = {};
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const Sample<A> sample(plans[tap], i, image);
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j)
+        sums[j] += load_vec<V>(weight + tap * weight_stride + j * N) * sample.template values<N>(j * N);
     }
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j)
+      store_vec(to + j * N, accumulate ? load_vec<V>(to + j * N) + sums[j] : sums[j]);
   }
 }
 
-// The layout is that of the same problem with one group: a segment is a whole offset group.
+// The layout is that of the same problem with one group: a segment is channels of one offset group.
 template <class T>
 void depthwise_tile(const ForwardTile& tile) {
   using A = Arithmetic<T>;
+  constexpr int N = kLanes<A>;
   const Layout& layout = *tile.layout;
   const Problem& p = layout.problem;
   auto* scratch = static_cast<ForwardScratch<A>*>(tile.scratch);
@@ -41,15 +47,24 @@ void depthwise_tile(const ForwardTile& tile) {
       const int64_t block_end = block.first + block.count;
       const int64_t begin = segment.first_channel > block.first ? segment.first_channel : block.first;
       const int64_t end = segment_end < block_end ? segment_end : block_end;
-      if (begin >= end) continue;
-      const A* image =
-          segment_image<A>(layout, tile.source.staged, segment) + begin - segment.first_channel;
-      for (int64_t tap = 0; tap < p.taps(); ++tap) {
-        const TapPlan<A>& plan = plans.get(segment.offset_group, tap);
-        const A* weight = static_cast<const A*>(tile.packed_weight) + tap * p.in_channels + begin;
-        const auto add = end - begin <= 4 ? add_tap<A, 4> : add_tap<A, kLanes<A>>;
-        add(plan, image, segment.channels, layout.staged_w * segment.channels, end - begin, tile.pixels,
-            weight, tap == 0, scratch->results + begin - block.first, result_stride);
+      for (int64_t tap = 0; begin < end && tap < p.taps(); tap += kPlannedTaps) {
+        const PhaseTimer timer(kSample);
+        const int64_t taps = p.taps() - tap < kPlannedTaps ? p.taps() - tap : kPlannedTaps;
+        const TapPlan<A>* planned = plans.get(segment.offset_group, tap, taps);
+        const A* weight = static_cast<const A*>(tile.packed_weight) + tap * p.in_channels;
+        StagedImage<A> image = segment_image<A>(layout, tile.source.staged, segment);
+        for (int64_t c = begin; c < end;) {
+          const int64_t left = end - c;
+          const int64_t step = left <= 4 ? 4 : left <= N ? N : left <= 2 * N ? 2 * N : 4 * N;
+          const auto add = left <= 4       ? add_taps<A, 4, 1>
+                           : left <= N     ? add_taps<A, N, 1>
+                           : left <= 2 * N ? add_taps<A, N, 2>
+                                           : add_taps<A, N, 4>;
+          add({image.first + c - segment.first_channel, image.pixel_stride, image.row_stride}, planned,
+              taps, weight + c, p.in_channels, tile.pixels, tap > 0, scratch->results + c - block.first,
+              result_stride);
+          c += step;
+        }
       }
     }
     write_block<T>(tile, block, scratch->results, result_stride);

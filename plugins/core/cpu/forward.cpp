@@ -81,7 +81,9 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
       const int64_t image = i / stagings;
       const void* input = static_cast<const char*>(args.input) +
                           (first + image) * p.in_channels * p.in_pixels() * element;
-      stage_image(layout, kernels, i % stagings, input, staged.bytes() + image * staged_bytes);
+      stage_image(layout, kernels, i % stagings, input,
+                  image_strides(args.channels_last, p.in_channels, p.in_pixels()),
+                  staged.bytes() + image * staged_bytes);
     });
     parallel_for(executor, images * tiles * parts, [&](int64_t i) {
       const int64_t part = i % parts, tile_index = i / parts % tiles, image = i / parts / tiles;
@@ -97,6 +99,7 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
       job.packed_weight = args.packed_weight ? args.packed_weight : packed.data();
       job.bias = args.bias;
       job.output = static_cast<char*>(args.output) + n * p.out_channels * p.out_pixels() * element;
+      job.output_strides = image_strides(args.channels_last, p.out_channels, p.out_pixels());
       job.first_pixel = tile_index * tile;
       job.pixels = std::min(tile, p.out_pixels() - job.first_pixel);
       const int64_t first_block = part * static_cast<int64_t>(blocks.size()) / parts;

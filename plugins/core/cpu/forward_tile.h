@@ -4,6 +4,7 @@
 
 #include "convert.h"
 #include "gemm.h"
+#include "phases.h"
 #include "sample.h"
 
 namespace dcn::cpu::DCN_ISA {
@@ -22,26 +23,31 @@ class Plans {
  public:
   Plans(const ForwardTile& tile, ForwardScratch<A>* scratch) : tile_(tile), scratch_(scratch) {}
 
-  const TapPlan<A>& get(int64_t offset_group, int64_t tap) {
+  // At most how many taps from `tap` on lie side by side.
+  static int64_t run(int64_t tap) { return kPlannedTaps - tap % kPlannedTaps; }
+
+  // The plans of `taps` taps, side by side.
+  const TapPlan<A>* get(int64_t offset_group, int64_t tap, int64_t taps) {
     if (offset_group != offset_group_) {
       offset_group_ = offset_group;
       for (int64_t& planned : planned_) planned = -1;
     }
-    const int64_t slot = tap % kPlannedTaps;
-    TapPlan<A>* plan = &scratch_->plans[slot];
-    if (planned_[slot] != tap) {
-      planned_[slot] = tap;
-      fill_plan<A>(*tile_.layout, tile_.source, scratch_->positions, offset_group, tap,
-                   tile_.first_pixel, tile_.pixels, plan);
+    TapPlan<A>* plans = &scratch_->plans[tap % kPlannedTaps];
+    for (int64_t t = 0; t < taps; ++t) {
+      int64_t& planned = planned_[(tap + t) % kPlannedTaps];
+      if (planned == tap + t) continue;
+      planned = tap + t;
+      fill_plan<A>(*tile_.layout, tile_.source, scratch_->positions, offset_group, tap + t,
+                   tile_.first_pixel, tile_.pixels, plans + t);
     }
-    return *plan;
+    return plans;
   }
 
  private:
   const ForwardTile& tile_;
   ForwardScratch<A>* scratch_;
   int64_t offset_group_ = -1;
-  int64_t planned_[kPlannedTaps];  // the tap that each slot holds
+  int64_t planned_[kPlannedTaps];  // the tap that each place holds
 };
 
 // Walks through the K of a group: (segment, tap, channel).
@@ -49,56 +55,77 @@ template <class A>
 class ColumnCursor {
  public:
   ColumnCursor(const ForwardTile& tile, int64_t group, Plans<A>* plans)
-      : tile_(tile), plans_(plans), segment_(tile.layout->group_segments[group]) {}
+      : tile_(tile),
+        plans_(plans),
+        segment_(tile.layout->group_segments[group]),
+        end_(tile.layout->group_segments[group + 1]) {}
 
-  // Samples the next `depth` values of K into `columns`.
-  void sample(int64_t depth, A* columns) {
-    for (int64_t k = 0; k < depth;) {
+  // Samples the next values of K into `columns`, as many whole taps as fit, and returns how many
+  // values these are.
+  int64_t sample(A* columns) {
+    const PhaseTimer timer(kSample);
+    const int64_t all_taps = tile_.layout->problem.taps();
+    int64_t depth = 0;
+    while (segment_ < end_) {
       const Segment& segment = tile_.layout->segments[segment_];
-      const int64_t left = segment.channels - channel_;
-      const int64_t count = left < depth - k ? left : depth - k;
-      sample_channels(*tile_.layout, tile_.source, segment, plans_->get(segment.offset_group, tap_),
-                      channel_, count, tile_.pixels, columns + k);
-      k += count;
-      channel_ += count;
-      if (channel_ < segment.channels) continue;
-      channel_ = 0;
-      if (++tap_ < tile_.layout->problem.taps()) continue;
+      const int64_t fitting = (kColumnChunk - depth) / segment.channels;
+      if (fitting == 0) break;
+      int64_t taps = all_taps - tap_ < fitting ? all_taps - tap_ : fitting;
+      if (taps > Plans<A>::run(tap_)) taps = Plans<A>::run(tap_);
+      sample_taps(segment_image<A>(*tile_.layout, tile_.source.staged, segment),
+                  plans_->get(segment.offset_group, tap_, taps), taps, segment.channels, tile_.pixels,
+                  columns + depth);
+      depth += taps * segment.channels;
+      tap_ += taps;
+      if (tap_ < all_taps) continue;
       tap_ = 0;
       ++segment_;
     }
+    return depth;
   }
 
  private:
   const ForwardTile& tile_;
   Plans<A>* plans_;
-  int64_t segment_;
-  int64_t tap_ = 0, channel_ = 0;
+  int64_t segment_, end_;
+  int64_t tap_ = 0;
 };
+
+// Results and bias of N output channels to the user's order.
+template <class T, int N>
+void write_channels(const ForwardTile& tile, const Arithmetic<T>* results, int64_t result_stride,
+                    Vec<Arithmetic<T>, N> bias, int64_t channels, T* output) {
+  using A = Arithmetic<T>;
+  const ImageStrides& strides = tile.output_strides;
+  for (int64_t m = 0; m < tile.pixels; m += N) {
+    Vec<A, N> rows[N];
+    for (int i = 0; i < N; ++i) rows[i] = load_vec<Vec<A, N>>(results + (m + i) * result_stride) + bias;
+    if (strides.channel == 1) {
+      for (int i = 0; i < N; ++i)
+        if (m + i < tile.pixels) store_lanes<T, N>(output + (m + i) * strides.pixel, rows[i], channels);
+      continue;
+    }
+    transpose<A, N>(rows);
+    for (int i = 0; i < N; ++i)
+      if (i < channels) store_lanes<T, N>(output + i * strides.channel + m, rows[i], tile.pixels - m);
+  }
+}
 
 template <class T>
 void write_block(const ForwardTile& tile, const OutputBlock& block, const Arithmetic<T>* results,
                  int64_t result_stride) {
+  const PhaseTimer timer(kStore);
   using A = Arithmetic<T>;
   constexpr int N = 8;
   static_assert(kTilePixels % N == 0, "rows are read in whole blocks");
-  const Problem& p = tile.layout->problem;
-  const int64_t first_out = block.group * p.group_out_channels() + block.first;
-  const T* bias = static_cast<const T*>(tile.bias);
-  T* output = static_cast<T*>(tile.output) + first_out * p.out_pixels() + tile.first_pixel;
+  const int64_t first_out = block.group * tile.layout->problem.group_out_channels() + block.first;
+  T* output = static_cast<T*>(tile.output) + tile.first_pixel * tile.output_strides.pixel;
   for (int64_t o = 0; o < block.count; o += N) {
-    A bias_lanes[N] = {};
-    for (int i = 0; i < N && bias && o + i < block.count; ++i)
-      bias_lanes[i] = load(bias[first_out + o + i]);
-    for (int64_t m = 0; m < tile.pixels; m += N) {
-      Vec<A, N> rows[N];
-      for (int i = 0; i < N; ++i) rows[i] = load_vec<Vec<A, N>>(results + (m + i) * result_stride + o);
-      transpose<A, N>(rows);
-      for (int i = 0; i < N; ++i)
-        if (o + i < block.count)
-          store_lanes<T, N>(output + (o + i) * p.out_pixels() + m, rows[i] + bias_lanes[i],
-                            tile.pixels - m);
-    }
+    const int64_t channels = block.count - o;
+    Vec<A, N> bias{};
+    if (tile.bias) bias = load_lanes<T, N>(static_cast<const T*>(tile.bias) + first_out + o, channels);
+    write_channels<T, N>(tile, results + o, result_stride, bias, channels,
+                         output + (first_out + o) * tile.output_strides.channel);
   }
 }
 
@@ -115,9 +142,9 @@ void forward_tile(const ForwardTile& tile) {
         static_cast<const A*>(tile.packed_weight) + block.group * layout.group_k * layout.padded_out;
     const int64_t padded = (block.count + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
     ColumnCursor<A> cursor(tile, block.group, &plans);
-    for (int64_t k = 0; k < layout.group_k; k += kColumnChunk) {
-      const int64_t depth = layout.group_k - k < kColumnChunk ? layout.group_k - k : kColumnChunk;
-      cursor.sample(depth, scratch->columns);
+    for (int64_t k = 0, depth; k < layout.group_k; k += depth) {
+      depth = cursor.sample(scratch->columns);
+      const PhaseTimer timer(kMultiply);
       for (int64_t o = 0; o < padded; o += kPanelWidth<A>) {
         const int64_t width = padded - o < kPanelWidth<A> ? padded - o : kPanelWidth<A>;
         const A* panel = packed + (block.first + o) * layout.group_k + k * width;

@@ -3,7 +3,7 @@
 // AVX-512, must never be the copy that the linker keeps for everybody.
 //
 // Layouts used below, all of the arithmetic type A (float; double for float64 data):
-//   staged image   [segment][H+4][W+4][segment channels]   channels last, zero border
+//   staged image   [segment][H+4][W+4][pixel stride]        channels last, zero border
 //   columns        [pixel][K chunk]                         sampled values, the GEMM's left matrix
 //   packed weight  [group][panel][K of the group][panel width]; [tap][C] where group = C = O
 //   K of a group   (segment, tap, channel of the segment)
@@ -18,18 +18,23 @@ namespace dcn::cpu {
 // Pixels of one tile: a multiple of every kernel's row block (14, 12, 6), small enough that a tile's
 // columns and results stay in the second-level cache.
 inline constexpr int64_t kTilePixels = 168;
-inline constexpr int64_t kColumnChunk = 512;     // K values sampled before each GEMM
+inline constexpr int64_t kBlockChannels = 32;    // channels of a segment, and less than twice that
+inline constexpr int64_t kColumnChunk = 288;     // K values sampled before each GEMM: 9 taps of 32
 inline constexpr int64_t kDepthwiseBlock = 256;  // likewise where each is a group of its own
 inline constexpr int64_t kOutputBlock = 512;     // output channels of one tile's results
 inline constexpr int64_t kPlannedTaps = 64;      // taps whose coordinates are kept for a tile
 inline constexpr int64_t kSlack = 64;            // elements that a vector may overrun a buffer by
 
-// A run of input channels with the same group and the same offset group.
+// A run of input channels with the same group and the same offset group. Longer runs are cut, so that
+// all taps of a few channels are sampled together, while their pixels are in the first-level cache.
 struct Segment {
   int64_t first_channel;
   int64_t channels;
   int64_t offset_group;
-  int64_t k_begin;  // its first row in the group's K
+  int64_t k_begin;       // its first row in the group's K
+  int64_t staged_begin;  // its first element in the staged image
+  int64_t
+      pixel_stride;  // from one staged pixel to the next: its channels, and zeros up to whole vectors
 };
 
 struct Layout {
@@ -42,17 +47,24 @@ struct Layout {
   const int64_t* group_segments;  // [group + 1]: where each group's segments begin
 };
 
-// Rows of a planar image to channels-last order.
+// Where one channel of an image in the user's memory lies: NCHW, or NHWC.
+struct ImageStrides {
+  int64_t channel;  // elements from one channel to the next
+  int64_t pixel;    // from one pixel of a row to the next
+};
+
+// Rows of an image in the user's order to channels-last order with a border.
 struct StageJob {
-  const void* planar;  // [channels, height, width] of T
-  void* staged;        // [height + 2*border, width + 2*border, pixel_stride] of A
+  const void* image;  // [height * width pixels, channels] of T, by `strides`
+  void* staged;       // [height + 2*border, width + 2*border, pixel_stride] of A
+  ImageStrides strides;
   int64_t channels, height, width;
   int64_t border;
   int64_t pixel_stride;     // >= channels; what lies between is zero
   int64_t first_row, rows;  // of the staged image
 };
 
-// And back.
+// And back, to a planar image.
 struct UnstageJob {
   const void* staged;
   void* planar;
@@ -79,8 +91,9 @@ struct ForwardTile {
   const Layout* layout;
   SampleSource source;
   const void* packed_weight;
-  const void* bias;             // [O] of T, or null
-  void* output;                 // [O, oH, oW] of T
+  const void* bias;  // [O] of T, or null
+  void* output;      // [O, oH, oW] of T, by `output_strides`
+  ImageStrides output_strides;
   int64_t first_pixel, pixels;  // pixels <= kTilePixels
   const OutputBlock* blocks;
   int64_t block_count;

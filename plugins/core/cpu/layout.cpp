@@ -4,24 +4,39 @@
 
 namespace dcn::cpu {
 
+namespace {
+
+// Loads of whole vectors from it neither straddle cache lines nor leave the pixel.
+int64_t staged_stride(int64_t channels) {
+  return channels <= 4 ? 4 : round_up(channels, 8);
+}
+
+}  // namespace
+
 OwnedLayout::OwnedLayout(const Problem& problem, const Kernels& kernels) {
-  const int64_t per_group = problem.group_in_channels();
-  const int64_t per_offset_group = problem.in_channels / problem.offset_group;
-  group_segments_.push_back(0);
-  for (int64_t group = 0; group < problem.group; ++group) {
-    const int64_t end = (group + 1) * per_group;
-    for (int64_t channel = group * per_group; channel < end;) {
-      const int64_t offset_group = channel / per_offset_group;
-      const int64_t segment_end = std::min(end, (offset_group + 1) * per_offset_group);
-      const int64_t k_begin = (channel - group * per_group) * problem.taps();
-      segments_.push_back({channel, segment_end - channel, offset_group, k_begin});
-      channel = segment_end;
-    }
-    group_segments_.push_back(static_cast<int64_t>(segments_.size()));
-  }
   layout_.problem = problem;
   layout_.staged_w = problem.in_w + 2 * kBorder;
   layout_.staged_pixels = (problem.in_h + 2 * kBorder) * layout_.staged_w;
+  const int64_t per_group = problem.group_in_channels();
+  const int64_t per_offset_group = problem.in_channels / problem.offset_group;
+  staged_elements_ = 0;
+  group_segments_.push_back(0);
+  for (int64_t channel = 0; channel < problem.in_channels;) {
+    const int64_t group = channel / per_group, offset_group = channel / per_offset_group;
+    const int64_t run_end = std::min((group + 1) * per_group, (offset_group + 1) * per_offset_group);
+    const int64_t cuts = std::max<int64_t>(1, (run_end - channel) / kBlockChannels);
+    const int64_t size = round_up(divide_up(run_end - channel, cuts), 8);
+    for (; channel < run_end; channel += segments_.back().channels) {
+      const int64_t channels = std::min(size, run_end - channel);
+      segments_.push_back({channel, channels, offset_group,
+                           (channel - group * per_group) * problem.taps(), staged_elements_,
+                           staged_stride(channels)});
+      staged_elements_ += layout_.staged_pixels * staged_stride(channels);
+    }
+    if (channel == (group + 1) * per_group)
+      group_segments_.push_back(static_cast<int64_t>(segments_.size()));
+  }
+  staged_elements_ += kSlack;
   layout_.group_k = per_group * problem.taps();
   layout_.padded_out = round_up(problem.group_out_channels(), kernels.lanes);
   layout_.segments = segments_.data();
@@ -33,19 +48,19 @@ int64_t stage_tasks(const Layout& layout) {
 }
 
 void stage_image(const OwnedLayout& layout, const Kernels& kernels, int64_t task, const void* image,
-                 void* staged) {
+                 ImageStrides strides, void* staged) {
   const Problem& p = layout.get().problem;
+  const int64_t element = kernels.element_bytes, arithmetic = kernels.arithmetic_bytes;
   for (const Segment& segment : layout.segments()) {
     StageJob job{};
-    job.planar = static_cast<const char*>(image) +
-                 segment.first_channel * p.in_pixels() * static_cast<int64_t>(kernels.element_bytes);
-    job.staged = static_cast<char*>(staged) + segment.first_channel * layout.get().staged_pixels *
-                                                  static_cast<int64_t>(kernels.arithmetic_bytes);
+    job.image = static_cast<const char*>(image) + segment.first_channel * strides.channel * element;
+    job.staged = static_cast<char*>(staged) + segment.staged_begin * arithmetic;
+    job.strides = strides;
     job.channels = segment.channels;
     job.height = p.in_h;
     job.width = p.in_w;
     job.border = kBorder;
-    job.pixel_stride = segment.channels;
+    job.pixel_stride = segment.pixel_stride;
     job.first_row = task * kStageRows;
     job.rows = std::min(kStageRows, p.in_h + 2 * kBorder - job.first_row);
     kernels.stage(job);
@@ -56,8 +71,15 @@ int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t imag
   // Reading the weights costs a tile as much as this many of its pixels: measured, roughly.
   constexpr int64_t kCostOfWeights = 16;
   constexpr int64_t kLeastPixels = 48;
+  // What a tile keeps at hand should stay in a second-level cache of 512 KiB, beside the image.
+  constexpr int64_t kCacheBytes = 320 << 10;
+  const int64_t outs = std::min(problem.group_out_channels(), kOutputBlock);
+  const int64_t depth = std::min(problem.group_in_channels() * problem.taps(), kColumnChunk);
+  const int64_t plans = 5 * std::min(problem.taps(), kPlannedTaps);  // a corner and four weights each
+  const int64_t fitting = kCacheBytes / kernels.arithmetic_bytes / (outs + depth + plans);
+  const int64_t most = std::min(kTilePixels, std::max(fitting, 2 * kLeastPixels));
   int64_t best = 0, best_cost = INT64_MAX;
-  for (int64_t pixels = round_up(kLeastPixels, kernels.row_block); pixels <= kTilePixels;
+  for (int64_t pixels = round_up(kLeastPixels, kernels.row_block); pixels <= most;
        pixels += kernels.row_block) {
     const int64_t tiles = divide_up(problem.out_pixels(), pixels) * images;
     const int64_t cost = divide_up(tiles, threads) * (pixels + kCostOfWeights);

@@ -18,11 +18,10 @@ class OwnedLayout {
   const std::vector<Segment>& segments() const { return segments_; }
 
   // Elements of one staged image, with the slack that vectors may overrun.
-  int64_t staged_elements() const {
-    return layout_.problem.in_channels * layout_.staged_pixels + kSlack;
-  }
+  int64_t staged_elements() const { return staged_elements_; }
 
  private:
+  int64_t staged_elements_;
   std::vector<Segment> segments_;
   std::vector<int64_t> group_segments_;
   Layout layout_;
@@ -34,7 +33,12 @@ inline constexpr int64_t kStageRows = 8;
 // One task of staging an image: some rows of every segment. Tasks are [0, stage_tasks()).
 int64_t stage_tasks(const Layout& layout);
 void stage_image(const OwnedLayout& layout, const Kernels& kernels, int64_t task, const void* image,
-                 void* staged);
+                 ImageStrides strides, void* staged);
+
+// Strides of the images of a tensor of `channels` channels and `pixels` pixels.
+inline ImageStrides image_strides(bool channels_last, int64_t channels, int64_t pixels) {
+  return channels_last ? ImageStrides{1, channels} : ImageStrides{pixels, 1};
+}
 
 // The tile size with which `threads` threads finish `images` images first: larger tiles read the
 // weights less often, smaller ones share the pixels out more evenly. Results do not depend on it.

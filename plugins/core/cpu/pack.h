@@ -4,6 +4,7 @@
 #include "convert.h"
 #include "gemm.h"
 #include "kernels.h"
+#include "phases.h"
 
 namespace dcn::cpu::DCN_ISA {
 
@@ -11,6 +12,7 @@ namespace dcn::cpu::DCN_ISA {
 // Blocks of 8 outputs by 8 consecutive weights are transposed, so that both sides move whole vectors.
 template <class T>
 void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t panel, void* packed) {
+  const PhaseTimer timer(kPack);
   using A = Arithmetic<T>;
   constexpr int N = 8;
   const Problem& p = layout.problem;
@@ -59,6 +61,7 @@ DCN_INLINE int64_t weight_index(const Layout& layout, const Slice& slice, int64_
 // A slice's share of the weight -> [panel of slice columns][O/group][panel width].
 template <class T>
 void pack_transposed(const Layout& layout, const Slice& slice, const void* weight, void* packed) {
+  const PhaseTimer timer(kPack);
   using A = Arithmetic<T>;
   const int64_t outs = layout.problem.group_out_channels(), taps = layout.problem.taps();
   const int64_t columns = slice.taps * slice.channels;

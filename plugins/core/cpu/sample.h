@@ -4,17 +4,20 @@
 
 #include <type_traits>
 
-#include "dtype.h"
+#include "convert.h"
 #include "gemm.h"
 #include "kernels.h"
 #include "sampling.h"
 
 namespace dcn::cpu::DCN_ISA {
 
+// Plans are made a vector of pixels at a time; the last one may run beyond the tile.
+inline constexpr int64_t kPlannedPixels = kTilePixels + kLanes<float>;
+
 // Integer part of the coordinates of each pixel of a tile, for tap (0, 0).
 struct TilePositions {
-  int32_t y[kTilePixels];
-  int32_t x[kTilePixels];
+  int32_t y[kPlannedPixels];
+  int32_t x[kPlannedPixels];
 };
 
 DCN_INLINE void fill_positions(const Problem& p, int64_t first_pixel, int64_t pixels,
@@ -28,152 +31,190 @@ DCN_INLINE void fill_positions(const Problem& p, int64_t first_pixel, int64_t pi
       ++row;
     }
   }
+  for (int64_t i = pixels; i < kPlannedPixels; ++i) positions->y[i] = positions->x[i] = 0;
 }
 
 // One tap of one offset group, for the pixels of a tile.
 template <class A>
 struct TapPlan {
-  int32_t corner[kTilePixels];  // staged pixel of the upper left corner
-  A weight[4][kTilePixels];     // of (top left, top right, bottom left, bottom right), mask included
+  int32_t corner[kPlannedPixels];  // staged pixel of the upper left corner
+  A weight[kPlannedPixels][4];     // of (top left, top right, bottom left, bottom right), mask included
 };
 
 // What the gradients need besides.
 template <class A>
 struct GradientPlan : TapPlan<A> {
-  A fraction_y[kTilePixels];
-  A fraction_x[kTilePixels];
-  A mask[kTilePixels];
+  A fraction_y[kPlannedPixels];
+  A fraction_x[kPlannedPixels];
+  A mask[kPlannedPixels];
 };
 
-template <class C, class A>
-DCN_INLINE const A* read_row(const void* tensor, int64_t first, int64_t count, A* buffer) {
-  const C* row = static_cast<const C*>(tensor) + first;
-  if constexpr (sizeof(C) == sizeof(A)) return reinterpret_cast<const A*>(row);
-  for (int64_t i = 0; i < count; ++i) buffer[i] = load(row[i]);
-  return buffer;
-}
-
-// `count` coordinates from element `first` on, in the arithmetic type: in place, or in `buffer`.
-template <class A>
-const A* read_coordinates(DType dtype, const void* tensor, int64_t first, int64_t count, A* buffer) {
-  if constexpr (sizeof(A) == sizeof(double)) return read_row<double>(tensor, first, count, buffer);
-  switch (dtype) {
-    case DType::kFloat16: return read_row<Float16>(tensor, first, count, buffer);
-    case DType::kBFloat16: return read_row<BFloat16>(tensor, first, count, buffer);
-    default: return read_row<float>(tensor, first, count, buffer);
-  }
-}
-
-// The next tap's rows are far away in memory, and too short for the hardware to foresee.
-template <class A>
-DCN_INLINE void prefetch_row(const A* row, int64_t count) {
-  constexpr int64_t kLine = 64 / sizeof(A);
+// The rows of the next tap are far away in memory, and too short for the hardware to foresee.
+template <class C>
+DCN_INLINE void prefetch_row(const C* row, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(C);
   for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
 }
 
-template <class A, class Plan>
-void fill_plan(const Layout& layout, const SampleSource& source, const TilePositions& positions,
-               int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels, Plan* plan) {
+// Four vectors to rows of four: element i of each in row i.
+template <class A, int N>
+DCN_INLINE void store_interleaved(A* to, Vec<A, N> a, Vec<A, N> b, Vec<A, N> c, Vec<A, N> d) {
+  using V = Vec<A, N>;
+  const auto index = std::make_index_sequence<N>{};
+  const V ac_low = interleave_lower<V, N>(a, c, index), ac_high = interleave_upper<V, N>(a, c, index);
+  const V bd_low = interleave_lower<V, N>(b, d, index), bd_high = interleave_upper<V, N>(b, d, index);
+  store_vec(to + 0 * N, interleave_lower<V, N>(ac_low, bd_low, index));
+  store_vec(to + 1 * N, interleave_upper<V, N>(ac_low, bd_low, index));
+  store_vec(to + 2 * N, interleave_lower<V, N>(ac_high, bd_high, index));
+  store_vec(to + 3 * N, interleave_upper<V, N>(ac_high, bd_high, index));
+}
+
+// C: the coordinate dtype.
+template <class C, class A, class Plan>
+void fill_plan_from(const Layout& layout, const SampleSource& source, const TilePositions& positions,
+                    int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels,
+                    Plan* plan) {
+  constexpr int N = kLanes<A>;
+  using V = Vec<A>;
+  using Int = typename Number<V>::Int;
   const Problem& p = layout.problem;
   const int64_t row = offset_group * p.taps() + tap;
   const int64_t out_pixels = p.out_pixels();
-  A buffers[3][kTilePixels];
-  const auto read = [&](const void* tensor, int64_t channel, A* buffer) {
-    return read_coordinates<A>(p.coordinate_dtype, tensor, channel * out_pixels + first_pixel, pixels,
-                               buffer);
-  };
-  const A* offset_y = read(source.offset, 2 * row, buffers[0]);
-  const A* offset_x = read(source.offset, 2 * row + 1, buffers[1]);
-  const A* mask = buffers[2];
-  if (source.mask)
-    mask = read(source.mask, row, buffers[2]);
-  else
-    for (int64_t i = 0; i < pixels; ++i) buffers[2][i] = A(1);
-  if (row + 1 < p.offset_group * p.taps() && offset_y != buffers[0]) {
+  const C* offset_y = static_cast<const C*>(source.offset) + 2 * row * out_pixels + first_pixel;
+  const C* offset_x = offset_y + out_pixels;
+  const C* mask =
+      source.mask ? static_cast<const C*>(source.mask) + row * out_pixels + first_pixel : nullptr;
+  if (row + 1 < p.offset_group * p.taps()) {
     prefetch_row(offset_y + 2 * out_pixels, pixels);
     prefetch_row(offset_x + 2 * out_pixels, pixels);
-    if (source.mask) prefetch_row(mask + out_pixels, pixels);
+    if (mask) prefetch_row(mask + out_pixels, pixels);
   }
 
   const int32_t tap_y = static_cast<int32_t>(tap / p.kernel_w * p.dilation_h);
   const int32_t tap_x = static_cast<int32_t>(tap % p.kernel_w * p.dilation_w);
   const int32_t in_h = static_cast<int32_t>(p.in_h), in_w = static_cast<int32_t>(p.in_w);
   const int32_t staged_w = static_cast<int32_t>(layout.staged_w);
-#pragma GCC ivdep
-  for (int64_t i = 0; i < pixels; ++i) {
-    const AxisSample<A> y = sample_axis(offset_y[i], positions.y[i] + tap_y, in_h);
-    const AxisSample<A> x = sample_axis(offset_x[i], positions.x[i] + tap_x, in_w);
-    const A bottom = y.fraction * mask[i], top = (1 - y.fraction) * mask[i];
-    plan->corner[i] = (y.low + kBorder) * staged_w + x.low + kBorder;
-    plan->weight[0][i] = top * (1 - x.fraction);
-    plan->weight[1][i] = top * x.fraction;
-    plan->weight[2][i] = bottom * (1 - x.fraction);
-    plan->weight[3][i] = bottom * x.fraction;
+  for (int64_t i = 0; i < pixels; i += N) {
+    const int64_t count = pixels - i;
+    const auto y = sample_axis(load_lanes<C, N>(offset_y + i, count),
+                               load_vec<Int>(positions.y + i) + tap_y, in_h);
+    const auto x = sample_axis(load_lanes<C, N>(offset_x + i, count),
+                               load_vec<Int>(positions.x + i) + tap_x, in_w);
+    const V m = mask ? load_lanes<C, N>(mask + i, count) : V{} + A(1);
+    const V bottom = y.fraction * m, top = (A(1) - y.fraction) * m;
+    const V right = x.fraction, left = A(1) - x.fraction;
+    store_vec(plan->corner + i, (y.low + kBorder) * staged_w + x.low + kBorder);
+    store_interleaved<A, N>(plan->weight[i], top * left, top * right, bottom * left, bottom * right);
     if constexpr (std::is_same_v<Plan, GradientPlan<A>>) {
-      plan->fraction_y[i] = y.fraction;
-      plan->fraction_x[i] = x.fraction;
-      plan->mask[i] = mask[i];
+      store_vec(plan->fraction_y + i, y.fraction);
+      store_vec(plan->fraction_x + i, x.fraction);
+      store_vec(plan->mask + i, m);
     }
   }
 }
 
-template <class A>
-DCN_INLINE const A* segment_image(const Layout& layout, const void* staged, const Segment& segment) {
-  return static_cast<const A*>(staged) + segment.first_channel * layout.staged_pixels;
+template <class A, class Plan>
+void fill_plan(const Layout& layout, const SampleSource& source, const TilePositions& positions,
+               int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels, Plan* plan) {
+  const auto fill = [&](auto coordinate) {
+    fill_plan_from<decltype(coordinate), A>(layout, source, positions, offset_group, tap, first_pixel,
+                                            pixels, plan);
+  };
+  if constexpr (std::is_same_v<A, double>)
+    fill(double{});
+  else
+    switch (layout.problem.coordinate_dtype) {
+      case DType::kFloat16: return fill(Float16{});
+      case DType::kBFloat16: return fill(BFloat16{});
+      default: return fill(float{});
+    }
 }
 
-// One sample: its four corners in a channels-last image, and what each weighs.
+// A staged image, or some of its channels.
+template <class A>
+struct StagedImage {
+  const A* first;
+  int64_t pixel_stride, row_stride;
+};
+
+template <class A>
+DCN_INLINE StagedImage<A> segment_image(const Layout& layout, const void* staged,
+                                        const Segment& segment) {
+  return {static_cast<const A*>(staged) + segment.staged_begin, segment.pixel_stride,
+          layout.staged_w * segment.pixel_stride};
+}
+
+// One sample: its four corners in a channels-last image, and what each weighs. All by value: what is
+// stored in between may be anything, for all the compiler knows.
 template <class A>
 struct Sample {
-  const A* top;
-  const A* bottom;
-  int64_t pixel_stride;
+  const A *top_left, *top_right, *bottom_left, *bottom_right;
   A weight[4];
 
-  DCN_INLINE Sample(const TapPlan<A>& plan, int64_t pixel, const A* image, int64_t pixel_stride,
-                    int64_t row_stride)
-      : top(image + plan.corner[pixel] * pixel_stride),
-        bottom(top + row_stride),
-        pixel_stride(pixel_stride),
-        weight{plan.weight[0][pixel], plan.weight[1][pixel], plan.weight[2][pixel],
-               plan.weight[3][pixel]} {}
+  DCN_INLINE Sample(const TapPlan<A>& plan, int64_t pixel, const StagedImage<A>& image)
+      : top_left(image.first + plan.corner[pixel] * image.pixel_stride),
+        top_right(top_left + image.pixel_stride),
+        bottom_left(top_left + image.row_stride),
+        bottom_right(bottom_left + image.pixel_stride),
+        weight{plan.weight[pixel][0], plan.weight[pixel][1], plan.weight[pixel][2],
+               plan.weight[pixel][3]} {}
 
   // Its values for N channels from `channel` on.
   template <int N>
   DCN_INLINE Vec<A, N> values(int64_t channel) const {
     using V = Vec<A, N>;
-    return (weight[0] * load_vec<V>(top + channel) +
-            weight[1] * load_vec<V>(top + pixel_stride + channel)) +
-           (weight[2] * load_vec<V>(bottom + channel) +
-            weight[3] * load_vec<V>(bottom + pixel_stride + channel));
+    V sum = weight[0] * load_vec<V>(top_left + channel);
+    sum += weight[1] * load_vec<V>(top_right + channel);
+    sum += weight[2] * load_vec<V>(bottom_left + channel);
+    sum += weight[3] * load_vec<V>(bottom_right + channel);
+    return sum;
   }
 };
 
-// Samples `channels` channels, N at a time, into a left matrix. Whole vectors are read and written:
-// what the last one overruns is overwritten by the next tap's samples, or lies in the row's slack.
-template <class A, int N>
-void gather(const TapPlan<A>& plan, const A* image, int64_t pixel_stride, int64_t row_stride,
-            int64_t channels, int64_t pixels, A* columns) {
-  for (int64_t i = 0; i < pixels; ++i) {
-    const Sample<A> sample(plan, i, image, pixel_stride, row_stride);
-    A* to = columns + i * kLeftStride;
-    for (int64_t c = 0; c < channels; c += N) store_vec(to + c, sample.template values<N>(c));
-  }
+// The values of a sample where pixels are four channels apart: two corners are one vector.
+template <class A>
+DCN_INLINE Vec<A, 4> sample_of_four(const TapPlan<A>& plan, int64_t pixel,
+                                    const StagedImage<A>& image) {
+  using V = Vec<A, 8>;
+  const A* top = image.first + int64_t{plan.corner[pixel]} * 4;
+  const Vec<A, 4> w = load_vec<Vec<A, 4>>(plan.weight[pixel]);
+  const V both =
+      __builtin_shufflevector(w, w, 0, 0, 0, 0, 1, 1, 1, 1) * load_vec<V>(top) +
+      __builtin_shufflevector(w, w, 2, 2, 2, 2, 3, 3, 3, 3) * load_vec<V>(top + image.row_stride);
+  return __builtin_shufflevector(both, both, 0, 1, 2, 3) +
+         __builtin_shufflevector(both, both, 4, 5, 6, 7);
 }
 
-// Samples channels [first, first + count) of a segment.
+// Samples `channels` channels for consecutive taps into a left matrix, tap after tap in its rows. Pixel
+// by pixel: the taps of one lie close together, and close to those of the pixel before, in the
+// first-level cache. Whole vectors are read and written: what the last one overruns is overwritten by
+// the next tap's samples, or lies in the row's slack.
+template <class A, int N>
+void gather(const StagedImage<A>& image, const TapPlan<A>* plans, int64_t taps, int64_t channels,
+            int64_t pixels, A* columns) {
+  for (int64_t i = 0; i < pixels; ++i)
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const Sample<A> sample(plans[tap], i, image);
+      A* to = columns + i * kLeftStride + tap * channels;
+      for (int64_t c = 0; c < channels; c += N) store_vec(to + c, sample.template values<N>(c));
+    }
+}
+
 template <class A>
-void sample_channels(const Layout& layout, const SampleSource& source, const Segment& segment,
-                     const TapPlan<A>& plan, int64_t first, int64_t count, int64_t pixels, A* columns) {
-  const A* image = segment_image<A>(layout, source.staged, segment) + first;
-  const int64_t pixel_stride = segment.channels;
-  const int64_t row_stride = layout.staged_w * pixel_stride;
-  if (count <= 4)
-    gather<A, 4>(plan, image, pixel_stride, row_stride, 4, pixels, columns);
-  else if (count <= 8)
-    gather<A, 8>(plan, image, pixel_stride, row_stride, 8, pixels, columns);
-  else
-    gather<A, kLanes<A>>(plan, image, pixel_stride, row_stride, count, pixels, columns);
+void gather_four(const StagedImage<A>& image, const TapPlan<A>* plans, int64_t taps, int64_t channels,
+                 int64_t pixels, A* columns) {
+  for (int64_t i = 0; i < pixels; ++i)
+    for (int64_t tap = 0; tap < taps; ++tap)
+      store_vec(columns + i * kLeftStride + tap * channels, sample_of_four(plans[tap], i, image));
+}
+
+template <class A>
+void sample_taps(const StagedImage<A>& image, const TapPlan<A>* plans, int64_t taps, int64_t channels,
+                 int64_t pixels, A* columns) {
+  const auto sample = image.pixel_stride == 4   ? gather_four<A>
+                      : image.pixel_stride == 8 ? gather<A, 8>
+                                                : gather<A, kLanes<A>>;
+  sample(image, plans, taps, channels, pixels, columns);
 }
 
 }  // namespace dcn::cpu::DCN_ISA

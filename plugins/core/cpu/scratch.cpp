@@ -58,7 +58,7 @@ Scratch::Scratch(size_t bytes) : data_(nullptr), capacity_(bytes) {
 Scratch::~Scratch() {
   Store& kept = store();
   std::lock_guard<std::mutex> lock(kept.mutex);
-  if (capacity_ > kKeptBytes / 2) {
+  if (capacity_ > kKeptBytes) {
     ::operator delete(data_, kAlignment);
     return;
   }

@@ -1,34 +1,56 @@
-// Planar images (NCHW) to channels-last ones with a zero border, and back, in small transposed
-// blocks. Conversion to and from the arithmetic type happens on the way.
+// Images in the user's order (NCHW or NHWC) to channels-last ones with a zero border, and back, in
+// small blocks, transposed where the order asks for it. Conversion to and from the arithmetic type
+// happens on the way.
 #pragma once
 
 #include <cstring>
 
 #include "convert.h"
 #include "kernels.h"
+#include "phases.h"
 
 namespace dcn::cpu::DCN_ISA {
 
-// One block of at most N channels by the whole width of a row.
-template <class T, int N>
-void stage_channels(const T* from, int64_t plane, int64_t channels, int64_t width, Arithmetic<T>* to,
-                    int64_t pixel_stride) {
+// One block of N pixels by N channels. kWhole: all of them exist, on both sides.
+template <class T, int N, bool kWhole>
+void stage_block(const T* from, ImageStrides strides, int64_t channels, int64_t pixels,
+                 Arithmetic<T>* to, int64_t pixel_stride, int64_t room) {
   using A = Arithmetic<T>;
-  for (int64_t x = 0; x < width; x += N) {
-    const int64_t pixels = width - x < N ? width - x : N;
-    Vec<A, N> block[N] = {};
-    for (int c = 0; c < N; ++c)
-      if (c < channels) block[c] = load_lanes<T, N>(from + c * plane + x, pixels);
-    transpose<A, N>(block);
+  Vec<A, N> block[N] = {};
+  if (strides.channel == 1) {
     for (int i = 0; i < N; ++i)
-      if (i < pixels) store_lanes<A, N>(to + (x + i) * pixel_stride, block[i], channels);
+      if (kWhole || i < pixels)
+        block[i] = load_lanes<T, N>(from + i * strides.pixel, kWhole ? N : channels);
+  } else {
+    for (int i = 0; i < N; ++i)
+      if (kWhole || i < channels)
+        block[i] = load_lanes<T, N>(from + i * strides.channel, kWhole ? N : pixels);
+    transpose<A, N>(block);
+  }
+  for (int i = 0; i < N; ++i)
+    if (kWhole || i < pixels) store_lanes<A, N>(to + i * pixel_stride, block[i], kWhole ? N : room);
+}
+
+// `channels` channels of `pixels` pixels of a row; pixels at `to` are filled up with zeros.
+template <class T, int N>
+void stage_pixels(const T* from, ImageStrides strides, int64_t channels, int64_t pixels,
+                  Arithmetic<T>* to, int64_t pixel_stride) {
+  for (int64_t c = 0; c < pixel_stride; c += N) {
+    const int64_t left = channels > c ? channels - c : 0, room = pixel_stride - c;
+    for (int64_t x = 0; x < pixels; x += N) {
+      const bool whole = left >= N && room >= N && x + N <= pixels;
+      const auto block = whole ? stage_block<T, N, true> : stage_block<T, N, false>;
+      block(from + c * strides.channel + x * strides.pixel, strides, left, pixels - x,
+            to + x * pixel_stride + c, pixel_stride, room);
+    }
   }
 }
 
 template <class T>
 void stage(const StageJob& job) {
+  const PhaseTimer timer(kStage);
   using A = Arithmetic<T>;
-  const int64_t plane = job.height * job.width;
+  constexpr int64_t kRun = 128;  // pixels whose rows are written while they are in the cache
   const int64_t row_elements = (job.width + 2 * job.border) * job.pixel_stride;
   for (int64_t row = job.first_row; row < job.first_row + job.rows; ++row) {
     A* to = static_cast<A*>(job.staged) + row * row_elements;
@@ -41,23 +63,18 @@ void stage(const StageJob& job) {
     std::memset(to, 0, border_elements * sizeof(A));
     std::memset(to + row_elements - border_elements, 0, border_elements * sizeof(A));
     to += border_elements;
-    const T* from = static_cast<const T*>(job.planar) + y * job.width;
-    int64_t c = 0;
-    for (; c + 8 <= job.channels; c += 8)
-      stage_channels<T, 8>(from + c * plane, plane, 8, job.width, to + c, job.pixel_stride);
-    for (; c < job.channels; c += 4) {
-      const int64_t channels = job.channels - c < 4 ? job.channels - c : 4;
-      stage_channels<T, 4>(from + c * plane, plane, channels, job.width, to + c, job.pixel_stride);
-    }
-    if (job.pixel_stride > job.channels)
-      for (int64_t x = 0; x < job.width; ++x)
-        std::memset(to + x * job.pixel_stride + job.channels, 0,
-                    (job.pixel_stride - job.channels) * sizeof(A));
+    const T* from = static_cast<const T*>(job.image) + y * job.width * job.strides.pixel;
+    const auto stage_run = job.pixel_stride < 8 ? stage_pixels<T, 4> : stage_pixels<T, 8>;
+    for (int64_t x = 0; x < job.width; x += kRun)
+      stage_run(from + x * job.strides.pixel, job.strides, job.channels,
+                job.width - x < kRun ? job.width - x : kRun, to + x * job.pixel_stride,
+                job.pixel_stride);
   }
 }
 
 template <class T>
 void unstage(const UnstageJob& job) {
+  const PhaseTimer timer(kStore);
   using A = Arithmetic<T>;
   constexpr int N = 8;
   const int64_t plane = job.height * job.width;

@@ -4,9 +4,15 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "inline.h"
+#include "sampling.h"
 
 namespace dcn::cpu::DCN_ISA {
 
@@ -46,6 +52,40 @@ DCN_INLINE void store_vec(A* to, V v) {
   __builtin_memcpy(to, &v, sizeof v);
 }
 
+// The instruction for whole vectors of floats where there is one, which GCC does not find by itself
+// (GCC 12, with a constant bound); otherwise the same in plain operations.
+#if defined(__AVX512F__)
+#define DCN_FLOAT_INSTRUCTION(avx512, avx, v, ...) \
+  if constexpr (std::is_same_v<decltype(v), Vec<float, 16>>) return (Vec<float, 16>)avx512(__VA_ARGS__);
+#elif defined(__AVX__)
+#define DCN_FLOAT_INSTRUCTION(avx512, avx, v, ...) \
+  if constexpr (std::is_same_v<decltype(v), Vec<float, 8>>) return (Vec<float, 8>)avx(__VA_ARGS__);
+#else
+#define DCN_FLOAT_INSTRUCTION(avx512, avx, v, ...)
+#endif
+
+// The larger (smaller) of both; the bound where the value is NaN.
+template <class V>
+DCN_INLINE V at_least(V value, V bound) {
+  DCN_FLOAT_INSTRUCTION(_mm512_max_ps, _mm256_max_ps, value, value, bound)
+  return value > bound ? value : bound;
+}
+template <class V>
+DCN_INLINE V at_most(V value, V bound) {
+  DCN_FLOAT_INSTRUCTION(_mm512_min_ps, _mm256_min_ps, value, value, bound)
+  return value < bound ? value : bound;
+}
+
+// Rounds down what a 32-bit integer can hold.
+template <class V>
+DCN_INLINE V floor(V v) {
+  DCN_FLOAT_INSTRUCTION(_mm512_floor_ps, _mm256_floor_ps, v, v)
+  typedef int32_t Int __attribute__((vector_size(sizeof(V) / sizeof(v[0]) * sizeof(int32_t))));
+  const V whole = __builtin_convertvector(__builtin_convertvector(v, Int), V);
+  return whole + __builtin_convertvector(whole > v, V);  // a true comparison is -1
+}
+#undef DCN_FLOAT_INSTRUCTION
+
 template <class A, int N>
 DCN_INLINE A sum_lanes(typename VecOf<A, N>::type v) {
   A lanes[N];
@@ -80,3 +120,25 @@ DCN_INLINE void transpose(Vec<A, N> (&rows)[N]) {
 }
 
 }  // namespace dcn::cpu::DCN_ISA
+
+namespace dcn {
+
+// The coordinate arithmetic of sampling.h on whole vectors.
+template <class V>
+struct VectorNumber {
+  static constexpr int kCount = sizeof(V) / sizeof(std::declval<V>()[0]);
+  typedef int32_t Int __attribute__((vector_size(kCount * sizeof(int32_t))));
+  static DCN_INLINE V splat(std::decay_t<decltype(std::declval<V>()[0])> value) { return V{} + value; }
+  static DCN_INLINE Int splat_int(int32_t value) { return Int{} + value; }
+  static DCN_INLINE V at_least(V value, V bound) { return cpu::DCN_ISA::at_least(value, bound); }
+  static DCN_INLINE V at_most(V value, V bound) { return cpu::DCN_ISA::at_most(value, bound); }
+  static DCN_INLINE V floor(V v) { return cpu::DCN_ISA::floor(v); }
+  static DCN_INLINE Int to_int(V whole) { return __builtin_convertvector(whole, Int); }
+  static DCN_INLINE Int one_if_positive(V v) { return -__builtin_convertvector(v > 0, Int); }
+};
+template <>
+struct Number<cpu::DCN_ISA::Vec<float>> : VectorNumber<cpu::DCN_ISA::Vec<float>> {};
+template <>
+struct Number<cpu::DCN_ISA::Vec<double>> : VectorNumber<cpu::DCN_ISA::Vec<double>> {};
+
+}  // namespace dcn
