@@ -6,33 +6,45 @@
 
 namespace dcn::cpu::DCN_ISA {
 
+template <class T, int N>
+DCN_INLINE Vec<Arithmetic<T>, N> load_whole(const T* from) {
+  using A = Arithmetic<T>;
+  if constexpr (std::is_same_v<T, A>) {
+    return load_vec<Vec<A, N>>(from);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    return load_bfloat<N>(&from->bits);
+  } else {
+    return load_half<N>(&from->bits);
+  }
+}
+
+template <class T, int N>
+DCN_INLINE void store_whole(T* to, Vec<Arithmetic<T>, N> v) {
+  using A = Arithmetic<T>;
+  if constexpr (std::is_same_v<T, A>) {
+    store_vec(to, v);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    store_bfloat<N>(&to->bits, v);
+  } else {
+    store_half<N>(&to->bits, v);
+  }
+}
+
 // The first `count` lanes; the others are zero.
 template <class T, int N>
 DCN_INLINE Vec<Arithmetic<T>, N> load_lanes(const T* from, int64_t count) {
-  using A = Arithmetic<T>;
-  if constexpr (sizeof(T) == sizeof(A))
-    if (count >= N) return load_vec<Vec<A, N>>(from);
-  A lanes[N] = {};
-  if (count >= N) {
-    for (int i = 0; i < N; ++i) lanes[i] = load(from[i]);
-  } else {
-    for (int i = 0; i < count; ++i) lanes[i] = load(from[i]);
-  }
-  return load_vec<Vec<A, N>>(lanes);
+  if (count >= N) return load_whole<T, N>(from);
+  T lanes[N] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = from[i];
+  return load_whole<T, N>(lanes);
 }
 
 template <class T, int N>
 DCN_INLINE void store_lanes(T* to, Vec<Arithmetic<T>, N> v, int64_t count) {
-  using A = Arithmetic<T>;
-  if constexpr (sizeof(T) == sizeof(A))
-    if (count >= N) return store_vec(to, v);
-  A lanes[N];
-  store_vec(lanes, v);
-  if (count >= N) {
-    for (int i = 0; i < N; ++i) to[i] = Store<T>::from(lanes[i]);
-  } else {
-    for (int i = 0; i < count; ++i) to[i] = Store<T>::from(lanes[i]);
-  }
+  if (count >= N) return store_whole<T, N>(to, v);
+  T lanes[N];
+  store_whole<T, N>(lanes, v);
+  for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
 }
 
 }  // namespace dcn::cpu::DCN_ISA

@@ -36,7 +36,8 @@ const InstructionSet& chosen() {
 #if defined(DCN_X86)
         DCN_SET(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")),
-        DCN_SET(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")),
+        DCN_SET(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                          __builtin_cpu_supports("f16c")),
 #endif
         DCN_SET(baseline, true)};
 #undef DCN_SET

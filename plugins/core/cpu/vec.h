@@ -11,6 +11,7 @@
 #include <immintrin.h>
 #endif
 
+#include "dtype.h"
 #include "inline.h"
 #include "sampling.h"
 
@@ -85,6 +86,68 @@ DCN_INLINE V floor(V v) {
   return whole + __builtin_convertvector(whole > v, V);  // a true comparison is -1
 }
 #undef DCN_FLOAT_INSTRUCTION
+
+// N half-precision numbers, as bits, from and to floats, rounded to nearest even.
+#if defined(__F16C__)
+template <int N>
+DCN_INLINE Vec<float, N> load_half(const uint16_t* from) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return (Vec<float, N>)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from));
+#endif
+  if constexpr (N == 8) return (Vec<float, N>)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
+  if constexpr (N == 4) return (Vec<float, N>)_mm_cvtph_ps(_mm_loadl_epi64((const __m128i*)from));
+}
+template <int N>
+DCN_INLINE void store_half(uint16_t* to, Vec<float, N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    _mm256_storeu_si256((__m256i*)to, _mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT));
+#endif
+  if constexpr (N == 8)
+    _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT));
+  if constexpr (N == 4)
+    _mm_storel_epi64((__m128i*)to, _mm_cvtps_ph((__m128)v, _MM_FROUND_TO_NEAREST_INT));
+}
+#elif defined(__aarch64__)
+template <int N>
+DCN_INLINE Vec<float, N> load_half(const uint16_t* from) {
+  return __builtin_convertvector(load_vec<Vec<__fp16, N>>(from), Vec<float, N>);
+}
+template <int N>
+DCN_INLINE void store_half(uint16_t* to, Vec<float, N> v) {
+  store_vec(to, __builtin_convertvector(v, Vec<__fp16, N>));
+}
+#else
+template <int N>
+DCN_INLINE Vec<float, N> load_half(const uint16_t* from) {
+  float lanes[N];
+  for (int i = 0; i < N; ++i) lanes[i] = load(Float16{from[i]});
+  return load_vec<Vec<float, N>>(lanes);
+}
+template <int N>
+DCN_INLINE void store_half(uint16_t* to, Vec<float, N> v) {
+  float lanes[N];
+  store_vec(lanes, v);
+  for (int i = 0; i < N; ++i) to[i] = Store<Float16>::from(lanes[i]).bits;
+}
+#endif
+
+// The upper halves of N floats, as bits.
+template <int N>
+DCN_INLINE Vec<float, N> load_bfloat(const uint16_t* from) {
+  return (Vec<float, N>)(__builtin_convertvector(load_vec<Vec<uint16_t, N>>(from), Vec<uint32_t, N>)
+                         << 16);
+}
+// Rounded to nearest even; a NaN stays one.
+template <int N>
+DCN_INLINE void store_bfloat(uint16_t* to, Vec<float, N> v) {
+  using Bits = Vec<uint32_t, N>;
+  const Bits bits = (Bits)v;
+  const Bits rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+  const Bits quiet = bits >> 16 | 0x40u;
+  store_vec(to, __builtin_convertvector(v == v ? rounded : quiet, Vec<uint16_t, N>));
+}
 
 template <class A, int N>
 DCN_INLINE A sum_lanes(typename VecOf<A, N>::type v) {
