@@ -1,0 +1,35 @@
+"""Builds of the C++ sources with a sanitizer, for tests; kept in build/ for all test processes."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def build(folder: str, *options: str) -> Path:
+    """Configure and build into ``build/<folder>``, and return that folder.
+
+    Args:
+        folder: its name; one for each set of options.
+        options: further arguments of cmake's configuration.
+    """
+    for tool in ("cmake", "g++"):
+        assert shutil.which(tool), f"{tool} is needed to build the C++ sources"
+    place = ROOT / "build" / folder
+    place.mkdir(parents=True, exist_ok=True)
+    configure = ["cmake", "-S", str(ROOT), "-B", str(place), *options]
+    configure.append(f"-DPython_EXECUTABLE={sys.executable}")
+    # What the installation unpacked need not be fetched again.
+    if headers := next((ROOT / "build").glob("py3-*/onnxruntime-headers"), None):
+        configure.append(f"-DORT_HEADERS_CACHE={headers}")
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may want it at a time
+        for command in (configure, ["cmake", "--build", str(place), "-j", "2"]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+    return place
