@@ -1,6 +1,7 @@
-// Backward on the CPU, one image at a time. Channels are cut into slices; a task owns a slice for
-// the whole image (data) or for the whole batch (weight), so no two tasks add to the same number and
-// every sum has one order, whatever the number of threads. No column matrix is ever whole.
+// Backward on the CPU, one image at a time. A task owns a segment of channels, with all that is added
+// up over pixels for it: the gradients of its part of the image and of the weight. So no two tasks add
+// to the same number and every sum has one order, whatever the number of threads. No column matrix is
+// ever whole.
 #include "layout.h"
 #include "sampling.h"
 #include "scratch.h"
@@ -11,46 +12,49 @@ namespace {
 constexpr int64_t kSumBytes = int64_t{8} << 20;  // sums for offset and mask held at a time
 constexpr int64_t kPiecesOfMemset = 64;
 
-// The slices, one for each run of taps, of the same channels: what one task owns.
+// Enough segments to occupy threads; never so few channels that vectors are not filled.
+int64_t block_channels(const Problem& p) {
+  constexpr int64_t kWantedSegments = 8, kVectorChannels = 8;
+  return std::clamp(round_up(p.in_channels / kWantedSegments, kVectorChannels), kVectorChannels,
+                    kBlockChannels);
+}
+
+// The slices of one segment: what one task owns.
 struct Owner {
   int64_t first_slice, slices;
 };
 
 struct Slices {
   std::vector<Slice> all;
-  std::vector<Owner> owners;
+  std::vector<Owner> owners;         // one for each segment
   std::vector<int64_t> first_owner;  // [offset_group + 1]: where each offset group's owners begin
   int64_t padded_columns = 0;        // of all slices
 
   // Depends on the problem and the kernels alone, never on the number of threads.
   Slices(const OwnedLayout& layout, const Kernels& kernels) {
     const Problem& p = layout.get().problem;
-    constexpr int64_t kWantedOwners = 8, kMostChannels = 64;
-    const int64_t size = std::clamp(round_up(divide_up(p.in_channels, kWantedOwners), kernels.lanes),
-                                    kernels.lanes, kMostChannels);
     for (int64_t group = 0; group < p.group; ++group)
       for (int64_t s = layout.get().group_segments[group]; s < layout.get().group_segments[group + 1];
            ++s)
-        for (int64_t first = 0; first < layout.segments()[s].channels; first += size)
-          add_owner(p, kernels, group, s, layout.segments()[s], first,
-                    std::min(size, layout.segments()[s].channels - first));
+        add_owner(p, kernels, group, s, layout.segments()[s]);
     first_owner.push_back(static_cast<int64_t>(owners.size()));
   }
 
  private:
   void add_owner(const Problem& p, const Kernels& kernels, int64_t group, int64_t index,
-                 const Segment& segment, int64_t first_channel, int64_t channels) {
-    const int64_t run = std::max<int64_t>(1, kColumnChunk / channels);
+                 const Segment& segment) {
+    // Each tap of a depthwise gradient takes whole vectors.
+    const int64_t stride = round_up(segment.channels, kernels.lanes);
+    const int64_t run = std::min(kPlannedTaps, kColumnChunk / stride);
     // Channels come in order, so offset groups do too.
     if (static_cast<int64_t>(first_owner.size()) == segment.offset_group)
       first_owner.push_back(static_cast<int64_t>(owners.size()));
     Owner owner{static_cast<int64_t>(all.size()), 0};
     for (int64_t tap = 0; tap < p.taps(); tap += run) {
-      Slice slice{index, first_channel, channels, group, tap, std::min(run, p.taps() - tap), 0, 0};
-      slice.padded_columns = round_up(slice.taps * channels, kernels.lanes);
-      slice.packed_begin = padded_columns;
-      padded_columns += slice.padded_columns;
-      all.push_back(slice);
+      const int64_t taps = std::min(run, p.taps() - tap);
+      all.push_back({index, segment.channels, group, tap, taps,
+                     round_up(taps * segment.channels, kernels.lanes), padded_columns});
+      padded_columns += taps * stride;
       ++owner.slices;
     }
     owners.push_back(owner);
@@ -65,41 +69,35 @@ class Backward {
         args_(args),
         executor_(executor),
         kernels_(kernels_for(problem.dtype)),
-        layout_(problem, kernels_),
+        depthwise_(is_depthwise(problem)),
+        layout_(problem, kernels_, block_channels(problem)),
         slices_(layout_, kernels_),
         element_(kernels_.element_bytes),
         arithmetic_(kernels_.arithmetic_bytes),
         coordinate_(kernels_for(problem.coordinate_dtype).element_bytes),
-        tile_(tile_pixels(problem, kernels_, 1, 1)),
+        tile_(kBackwardPixels / kernels_.row_block * kernels_.row_block),
+        column_outs_(depthwise_ ? 1 : layout_.get().padded_out),
         wants_data_(args.grad_input || args.grad_offset || args.grad_mask),
-        wants_stage_(wants_data_ || args.grad_weight),
-        staged_input_(wants_stage_ ? layout_.staged_elements() * arithmetic_ : 0),
-        staged_grad_output_(wants_stage_
-                                ? (p_.group * p_.out_pixels() * layout_.get().padded_out + kSlack) *
-                                      arithmetic_
-                                : 0),
+        wants_samples_(wants_data_ || args.grad_weight),
+        staged_input_(wants_samples_ ? layout_.staged_elements() * arithmetic_ : 0),
+        staged_grad_output_(wants_samples_ ? staged_grad_output_elements() * arithmetic_ : 0),
         staged_grad_input_(args.grad_input ? layout_.staged_elements() * arithmetic_ : 0),
-        packed_transposed_(wants_data_ ? slices_.padded_columns * p_.group_out_channels() * arithmetic_
-                                       : 0),
-        grad_columns_(args.grad_weight ? slices_.padded_columns * layout_.get().padded_out * arithmetic_
-                                       : 0) {}
+        packed_weight_(wants_data_ ? packed_elements() * arithmetic_ : 0),
+        grad_columns_(args.grad_weight ? slices_.padded_columns * column_outs_ * arithmetic_ : 0) {}
 
   void run() {
-    if (wants_data_)
-      parallel_for(executor_, slices_.all.size(), [&](int64_t i) {
-        const Slice& slice = slices_.all[i];
-        kernels_.pack_transposed(layout_.get(), slice, args_.weight, packed_transposed(slice));
-      });
-    if (args_.grad_weight) clear(grad_columns_, slices_.padded_columns * layout_.get().padded_out);
-    for (int64_t n = 0; n < p_.batch; ++n) {
-      if (wants_stage_) stage(n);
-      if (wants_data_) data(n);
-      if (args_.grad_weight) weight(n);
+    if (wants_data_) pack();
+    if (args_.grad_weight) clear(grad_columns_, slices_.padded_columns * column_outs_);
+    for (int64_t n = 0; wants_samples_ && n < p_.batch; ++n) {
+      stage(n);
+      differentiate(n);
     }
     if (args_.grad_weight)
       parallel_for(executor_, slices_.all.size(), [&](int64_t i) {
         const Slice& slice = slices_.all[i];
-        kernels_.unpack_weight_gradient(layout_.get(), slice, grad_columns(slice), args_.grad_weight);
+        const auto unpack =
+            depthwise_ ? kernels_.unpack_depthwise_gradient : kernels_.unpack_weight_gradient;
+        unpack(layout_.get(), slice, grad_columns(slice), args_.grad_weight);
       });
     if (args_.grad_bias)
       parallel_for(executor_, p_.out_channels, [&](int64_t o) {
@@ -115,13 +113,23 @@ class Backward {
   }
   static void* at(void* base, int64_t bytes) { return static_cast<char*>(base) + bytes; }
 
-  void* packed_transposed(const Slice& slice) const {
-    return packed_transposed_.bytes() + slice.packed_begin * p_.group_out_channels() * arithmetic_;
+  int64_t mask_elements() const { return p_.offset_group * p_.taps() * p_.out_pixels(); }
+  int64_t staged_grad_output_elements() const {
+    const int64_t per_pixel = depthwise_ ? layout_.staged_elements() / layout_.get().staged_pixels
+                                         : p_.group * layout_.get().padded_out;
+    return per_pixel * p_.out_pixels() + kSlack;
+  }
+  int64_t packed_elements() const {
+    return depthwise_ ? p_.in_channels * p_.taps() + kSlack
+                      : slices_.padded_columns * p_.group_out_channels();
+  }
+  void* packed_weight(const Slice& slice) const {
+    const int64_t first = depthwise_ ? 0 : slice.packed_begin * p_.group_out_channels();
+    return packed_weight_.bytes() + first * arithmetic_;
   }
   void* grad_columns(const Slice& slice) const {
-    return grad_columns_.bytes() + slice.packed_begin * layout_.get().padded_out * arithmetic_;
+    return grad_columns_.bytes() + slice.packed_begin * column_outs_ * arithmetic_;
   }
-  int64_t mask_elements() const { return p_.offset_group * p_.taps() * p_.out_pixels(); }
 
   void clear(const Scratch& scratch, int64_t elements) const {
     const int64_t bytes = elements * arithmetic_, piece = divide_up(bytes, kPiecesOfMemset);
@@ -130,32 +138,85 @@ class Backward {
     });
   }
 
-  void stage(int64_t n) const {
-    parallel_for(executor_, stage_tasks(layout_.get()), [&](int64_t i) {
-      stage_image(layout_, kernels_, i, at(args_.input, n * p_.in_channels * p_.in_pixels() * element_),
-                  image_strides(false, p_.in_channels, p_.in_pixels()), staged_input_.data());
-    });
-    const int64_t chunks = divide_up(p_.out_h, kStageRows);
-    parallel_for(executor_, p_.group * chunks, [&](int64_t i) {
-      const int64_t group = i / chunks, outs = p_.group_out_channels();
-      StageJob job{};
-      job.image =
-          at(args_.grad_output, (n * p_.out_channels + group * outs) * p_.out_pixels() * element_);
-      job.strides = image_strides(false, p_.out_channels, p_.out_pixels());
-      job.staged = staged_grad_output_.bytes() +
-                   group * p_.out_pixels() * layout_.get().padded_out * arithmetic_;
-      job.channels = outs;
-      job.height = p_.out_h;
-      job.width = p_.out_w;
-      job.pixel_stride = layout_.get().padded_out;
-      job.first_row = i % chunks * kStageRows;
-      job.rows = std::min(kStageRows, p_.out_h - job.first_row);
-      kernels_.stage(job);
+  void pack() const {
+    if (depthwise_) return kernels_.pack_depthwise(p_, args_.weight, packed_weight_.data());
+    parallel_for(executor_, slices_.all.size(), [&](int64_t i) {
+      const Slice& slice = slices_.all[i];
+      kernels_.pack_transposed(layout_.get(), slice, args_.weight, packed_weight(slice));
     });
   }
 
-  BackwardTile tile(int64_t n, const Slice& slice, int64_t first, int64_t end,
-                    const Scratch& scratch) const {
+  void stage(int64_t n) const {
+    const void* input = at(args_.input, n * p_.in_channels * p_.in_pixels() * element_);
+    parallel_for(executor_, stage_tasks(layout_.get()), [&](int64_t i) {
+      stage_image(layout_, kernels_, i, input, image_strides(false, p_.in_channels, p_.in_pixels()),
+                  staged_input_.data());
+    });
+    const int64_t chunks = divide_up(p_.out_h, kStageRows);
+    parallel_for(executor_, chunks, [&](int64_t i) {
+      const auto stage_channels = [&](int64_t first, int64_t channels, int64_t begin, int64_t stride) {
+        StageJob job{};
+        job.image = at(args_.grad_output, (n * p_.out_channels + first) * p_.out_pixels() * element_);
+        job.staged = staged_grad_output_.bytes() + begin * p_.out_pixels() * arithmetic_;
+        job.strides = image_strides(false, p_.out_channels, p_.out_pixels());
+        job.channels = channels;
+        job.height = p_.out_h;
+        job.width = p_.out_w;
+        job.pixel_stride = stride;
+        job.first_row = i * kStageRows;
+        job.rows = std::min(kStageRows, p_.out_h - job.first_row);
+        kernels_.stage(job);
+      };
+      if (depthwise_) {
+        for (const Segment& s : layout_.segments())
+          stage_channels(s.first_channel, s.channels, s.staged_begin / layout_.get().staged_pixels,
+                         s.pixel_stride);
+        return;
+      }
+      const int64_t outs = p_.group_out_channels(), padded = layout_.get().padded_out;
+      for (int64_t group = 0; group < p_.group; ++group)
+        for (int64_t o = 0; o < outs; o += kernels_.panel_width)
+          stage_channels(group * outs + o, std::min(outs - o, kernels_.panel_width), group * padded + o,
+                         std::min(padded - o, kernels_.panel_width));
+    });
+  }
+
+  // All gradients that samples take part in, band by band of pixels, so that the owners' sums for
+  // offset and mask need not all be held.
+  void differentiate(int64_t n) const {
+    const int64_t owners = slices_.owners.size(), taps = p_.taps();
+    const bool wants_sums = args_.grad_offset || args_.grad_mask;
+    const int64_t pixel_bytes = owners * taps * 3 * arithmetic_;
+    const int64_t band = std::max<int64_t>(1, kSumBytes / pixel_bytes / tile_) * tile_;
+    // Not a multiple of a page: a sample's sums lie in different sets of the cache.
+    const int64_t stride = round_up(std::min(band, p_.out_pixels()), 32) + 16;
+    const Scratch sums(wants_sums ? stride * pixel_bytes : 0);
+    if (args_.grad_input) clear(staged_grad_input_, layout_.staged_elements());
+    for (int64_t first = 0; first < p_.out_pixels(); first += band) {
+      const int64_t end = std::min(first + band, p_.out_pixels());
+      parallel_for(executor_, owners, [&](int64_t i) {
+        const Scratch scratch(kernels_.backward_scratch_bytes);
+        const Owner& owner = slices_.owners[i];
+        for (int64_t s = owner.first_slice; s < owner.first_slice + owner.slices; ++s)
+          for (int64_t pixel = first; pixel < end; pixel += tile_) {
+            const Slice& slice = slices_.all[s];
+            BackwardTile tile = this->tile(n, slice);
+            tile.first_pixel = pixel;
+            tile.pixels = std::min(tile_, end - pixel);
+            if (wants_sums)
+              tile.sums = sums.bytes() +
+                          ((i * taps + slice.first_tap) * 3 * stride + pixel - first) * arithmetic_;
+            tile.sums_stride = stride;
+            tile.scratch = scratch.data();
+            depthwise_ ? kernels_.backward_depthwise_tile(tile) : kernels_.backward_tile(tile);
+          }
+      });
+      if (wants_sums) reduce_sums(n, sums, stride, first, end);
+    }
+    if (args_.grad_input) unstage_grad_input(n);
+  }
+
+  BackwardTile tile(int64_t n, const Slice& slice) const {
     BackwardTile tile{};
     tile.layout = &layout_.get();
     tile.source.staged = staged_input_.data();
@@ -163,45 +224,10 @@ class Backward {
     tile.source.mask = args_.mask ? at(args_.mask, n * mask_elements() * coordinate_) : nullptr;
     tile.slice = &slice;
     tile.staged_grad_output = staged_grad_output_.data();
-    tile.first_pixel = first;
-    tile.pixels = std::min(tile_, end - first);
-    tile.scratch = scratch.data();
+    tile.weight = wants_data_ ? packed_weight(slice) : nullptr;
+    tile.staged_grad_input = args_.grad_input ? staged_grad_input_.data() : nullptr;
+    tile.grad_columns = args_.grad_weight ? grad_columns(slice) : nullptr;
     return tile;
-  }
-
-  // Gradients of input, offset and mask, band by band of pixels, so that the owners' sums for offset
-  // and mask need not all be held.
-  void data(int64_t n) const {
-    const int64_t owners = slices_.owners.size(), taps = p_.taps();
-    const bool wants_sums = args_.grad_offset || args_.grad_mask;
-    const int64_t pixel_bytes = owners * taps * 3 * arithmetic_;
-    const int64_t band = std::max<int64_t>(1, kSumBytes / pixel_bytes / tile_) * tile_;
-    const int64_t stride = std::min(band, p_.out_pixels());
-    const Scratch sums(wants_sums ? stride * pixel_bytes : 0);
-    if (args_.grad_input) clear(staged_grad_input_, layout_.staged_elements());
-    for (int64_t first = 0; first < p_.out_pixels(); first += band) {
-      const int64_t end = std::min(first + band, p_.out_pixels());
-      parallel_for(executor_, owners, [&](int64_t i) {
-        const Scratch scratch(kernels_.backward_scratch_bytes);
-        for (int64_t s = 0; s < slices_.owners[i].slices; ++s) {
-          const Slice& slice = slices_.all[slices_.owners[i].first_slice + s];
-          for (int64_t pixel = first; pixel < end; pixel += tile_) {
-            BackwardDataTile job{};
-            job.tile = tile(n, slice, pixel, end, scratch);
-            job.packed_transposed = packed_transposed(slice);
-            job.staged_grad_input = args_.grad_input ? staged_grad_input_.data() : nullptr;
-            job.sums = wants_sums
-                           ? sums.bytes() + (i * taps + slice.first_tap) * 3 * stride * arithmetic_
-                           : nullptr;
-            job.sums_stride = stride;
-            job.sums_first_pixel = first;
-            kernels_.backward_data_tile(job);
-          }
-        }
-      });
-      if (wants_sums) reduce_sums(n, sums, stride, first, end);
-    }
-    if (args_.grad_input) unstage_grad_input(n);
   }
 
   // Adds the owners' sums of each offset group and writes them to the gradients of offset and mask.
@@ -251,29 +277,18 @@ class Backward {
     });
   }
 
-  void weight(int64_t n) const {
-    parallel_for(executor_, slices_.owners.size(), [&](int64_t i) {
-      const Scratch scratch(kernels_.backward_scratch_bytes);
-      for (int64_t s = 0; s < slices_.owners[i].slices; ++s) {
-        const Slice& slice = slices_.all[slices_.owners[i].first_slice + s];
-        for (int64_t pixel = 0; pixel < p_.out_pixels(); pixel += tile_)
-          kernels_.backward_weight_tile(
-              {tile(n, slice, pixel, p_.out_pixels(), scratch), grad_columns(slice)});
-      }
-    });
-  }
-
   const Problem& p_;
   const BackwardArgs& args_;
   const Executor& executor_;
   const Kernels& kernels_;
+  const bool depthwise_;
   const OwnedLayout layout_;
   const Slices slices_;
   const int64_t element_, arithmetic_, coordinate_;
   const int64_t tile_;
-  const bool wants_data_, wants_stage_;
-  const Scratch staged_input_, staged_grad_output_, staged_grad_input_, packed_transposed_,
-      grad_columns_;
+  const int64_t column_outs_;  // numbers of a weight gradient's column
+  const bool wants_data_, wants_samples_;
+  const Scratch staged_input_, staged_grad_output_, staged_grad_input_, packed_weight_, grad_columns_;
 };
 
 // No output depends on anything: gradients are zero.

@@ -1,7 +1,9 @@
-// The forward pass of one tile where every channel is a group of its own: there is no matrix to
-// multiply, so samples are weighted and added as they are taken, vectorised over channels.
+// One tile where every channel is a group of its own: there is no matrix to multiply. In the forward
+// pass samples are weighted and added as they are taken, vectorised over channels; in the backward pass
+// both products become products of single numbers.
 #pragma once
 
+#include "backward_tile.h"
 #include "forward_tile.h"
 
 namespace dcn::cpu::DCN_ISA {
@@ -71,6 +73,77 @@ void depthwise_tile(const ForwardTile& tile) {
   }
 }
 
+// The staged grad_output has the image's segments, so that a slice finds its channels side by side.
+template <class A>
+struct DepthwiseGradOutput {
+  const A* rows;
+  int64_t pixel_stride;
+
+  DCN_INLINE explicit DepthwiseGradOutput(const BackwardTile& tile) {
+    const Layout& layout = *tile.layout;
+    const Segment& segment = layout.segments[tile.slice->segment];
+    pixel_stride = segment.pixel_stride;
+    rows = static_cast<const A*>(tile.staged_grad_output) +
+           segment.staged_begin / layout.staged_pixels * layout.problem.out_pixels() +
+           tile.first_pixel * pixel_stride;
+  }
+};
+
+// Whole vectors are read and written; what the last one overruns is the next tap's, or slack.
+template <class A, int N>
+void multiply_depthwise(const BackwardTile& tile, A* grad_columns) {
+  const PhaseTimer timer(kMultiply);
+  using V = Vec<A, N>;
+  const Slice& slice = *tile.slice;
+  const DepthwiseGradOutput<A> grad_output(tile);
+  const int64_t all_channels = tile.layout->problem.in_channels;
+  const A* weight = static_cast<const A*>(tile.weight) + slice.first_tap * all_channels +
+                    tile.layout->segments[slice.segment].first_channel;
+  for (int64_t i = 0; i < tile.pixels; ++i)
+    for (int64_t tap = 0; tap < slice.taps; ++tap)
+      for (int64_t c = 0; c < slice.channels; c += N)
+        store_vec(grad_columns + i * kLeftStride + tap * slice.channels + c,
+                  load_vec<V>(grad_output.rows + i * grad_output.pixel_stride + c) *
+                      load_vec<V>(weight + tap * all_channels + c));
+}
+
+// Channels of one tap of the weight's gradient, with room for whole vectors.
+template <class A>
+DCN_INLINE int64_t depthwise_stride(const Slice& slice) {
+  return (slice.channels + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
+}
+
+template <class A, int N>
+void add_depthwise_gradient(const BackwardTile& tile, const A* columns) {
+  const PhaseTimer timer(kMultiply);
+  using V = Vec<A, N>;
+  const Slice& slice = *tile.slice;
+  const DepthwiseGradOutput<A> grad_output(tile);
+  for (int64_t tap = 0; tap < slice.taps; ++tap)
+    for (int64_t c = 0; c < slice.channels; c += N) {
+      V sum{};
+      for (int64_t i = 0; i < tile.pixels; ++i)
+        sum += load_vec<V>(columns + i * kLeftStride + tap * slice.channels + c) *
+               load_vec<V>(grad_output.rows + i * grad_output.pixel_stride + c);
+      A* to = static_cast<A*>(tile.grad_columns) + tap * depthwise_stride<A>(slice) + c;
+      store_vec(to, load_vec<V>(to) + sum);
+    }
+}
+
+template <class T>
+void backward_depthwise_tile(const BackwardTile& tile) {
+  using A = Arithmetic<T>;
+  constexpr int N = kLanes<A>;
+  auto* scratch = static_cast<BackwardScratch<A>*>(tile.scratch);
+  if (tile.weight) {
+    multiply_depthwise<A, N>(tile, scratch->grad_columns);
+    differentiate_samples(tile, scratch);
+  } else {
+    sample_columns(tile, scratch);
+  }
+  if (tile.grad_columns) add_depthwise_gradient<A, N>(tile, scratch->left);
+}
+
 // [C, 1, kH, kW] -> [tap][C]
 template <class T>
 void pack_depthwise(const Problem& p, const void* weight, void* packed) {
@@ -79,6 +152,18 @@ void pack_depthwise(const Problem& p, const void* weight, void* packed) {
     for (int64_t tap = 0; tap < p.taps(); ++tap)
       static_cast<A*>(packed)[tap * p.in_channels + channel] =
           load(static_cast<const T*>(weight)[channel * p.taps() + tap]);
+}
+
+// And back, for the taps and channels of a slice.
+template <class T>
+void unpack_depthwise_gradient(const Layout& layout, const Slice& slice, const void* grad_columns,
+                               void* grad_weight) {
+  using A = Arithmetic<T>;
+  const int64_t first = layout.segments[slice.segment].first_channel;
+  for (int64_t c = 0; c < slice.channels; ++c)
+    for (int64_t tap = 0; tap < slice.taps; ++tap)
+      static_cast<T*>(grad_weight)[(first + c) * layout.problem.taps() + slice.first_tap + tap] =
+          Store<T>::from(static_cast<const A*>(grad_columns)[tap * depthwise_stride<A>(slice) + c]);
 }
 
 }  // namespace dcn::cpu::DCN_ISA

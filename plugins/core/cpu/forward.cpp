@@ -21,17 +21,6 @@ std::vector<OutputBlock> output_blocks(const Problem& p, const Kernels& kernels,
   return blocks;
 }
 
-bool is_depthwise(const Problem& p) {
-  return p.group > 1 && p.group_in_channels() == 1 && p.group_out_channels() == 1;
-}
-
-// What the tiles work on: a depthwise problem is sampled as if it had one group.
-Problem sampled_problem(const Problem& problem) {
-  Problem sampled = problem;
-  if (is_depthwise(problem)) sampled.group = 1;
-  return sampled;
-}
-
 }  // namespace
 
 size_t packed_weight_bytes(const Problem& problem) {
@@ -57,7 +46,7 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
   if (p.batch == 0 || p.out_channels == 0 || p.out_pixels() == 0) return;
   const Kernels& kernels = kernels_for(p.dtype);
   const bool depthwise = is_depthwise(p);
-  const OwnedLayout layout(sampled_problem(p), kernels);
+  const OwnedLayout layout(p, kernels);
   const int64_t element = kernels.element_bytes;
   const int64_t coordinate = kernels_for(p.coordinate_dtype).element_bytes;
   const int64_t staged_bytes = layout.staged_elements() * kernels.arithmetic_bytes;

@@ -28,9 +28,10 @@ constexpr Kernels make_kernels() {
   k.unstage = unstage<T>;
   k.forward_tile = forward_tile<T>;
   k.depthwise_tile = depthwise_tile<T>;
-  k.backward_data_tile = backward_data_tile<T>;
-  k.backward_weight_tile = backward_weight_tile<T>;
+  k.backward_tile = backward_tile<T>;
   k.unpack_weight_gradient = unpack_weight_gradient<T>;
+  k.backward_depthwise_tile = backward_depthwise_tile<T>;
+  k.unpack_depthwise_gradient = unpack_depthwise_gradient<T>;
   k.sum_rows = sum_rows<T>;
   k.sum_channel = sum_channel<T>;
   return k;

@@ -20,6 +20,7 @@ namespace dcn::cpu {
 inline constexpr int64_t kTilePixels = 168;
 inline constexpr int64_t kBlockChannels = 32;    // channels of a segment, and less than twice that
 inline constexpr int64_t kColumnChunk = 288;     // K values sampled before each GEMM: 9 taps of 32
+inline constexpr int64_t kBackwardPixels = 112;  // pixels of a tile of the backward pass
 inline constexpr int64_t kDepthwiseBlock = 256;  // likewise where each is a group of its own
 inline constexpr int64_t kOutputBlock = 512;     // output channels of one tile's results
 inline constexpr int64_t kPlannedTaps = 64;      // taps whose coordinates are kept for a tile
@@ -100,41 +101,32 @@ struct ForwardTile {
   void* scratch;  // forward_scratch_bytes
 };
 
-// A run of a segment's channels that one task of the backward pass owns, for a run of taps.
+// A run of taps of one segment, which one task of the backward pass owns. Its columns are (tap,
+// channel).
 struct Slice {
   int64_t segment;
-  int64_t first_channel;  // within the segment
-  int64_t channels;
+  int64_t channels;  // the segment's
   int64_t group;
   int64_t first_tap, taps;
   int64_t padded_columns;  // taps * channels, rounded up to whole vectors
   int64_t packed_begin;    // where its packed transposed weight and its weight gradient begin
 };
 
+// One slice over some pixels of one image. The sums over the slice's channels that the gradients of
+// offset and mask are made of go to `sums`: [slice tap][3][pixels] of A, in the order (offset y,
+// offset x, mask).
 struct BackwardTile {
   const Layout* layout;
   SampleSource source;
   const Slice* slice;
-  const void* staged_grad_output;  // [group][oH*oW][padded_out] of A
-  int64_t first_pixel, pixels;
-  void* scratch;  // backward_scratch_bytes
-};
-
-// Gradients of input, offset and mask. The sums over the slice's channels go to `sums`:
-// [slice tap][3][band pixels] of A, in the order (offset y, offset x, mask).
-struct BackwardDataTile {
-  BackwardTile tile;
-  const void* packed_transposed;  // [panel][O/group][panel width] of A
-  void* staged_grad_input;        // like the staged image, or null
-  void* sums;                     // null: gradients of offset and mask are not wanted
-  int64_t sums_stride;            // elements from one row of sums to the next
-  int64_t sums_first_pixel;       // the pixel of the first element of a row
-};
-
-// Adds the tile's share of the weight gradient to grad_columns [slice column][padded_out] of A.
-struct BackwardWeightTile {
-  BackwardTile tile;
-  void* grad_columns;
+  const void* staged_grad_output;  // [group][panel][oH*oW][panel width] of A
+  int64_t first_pixel, pixels;     // pixels <= kBackwardPixels
+  const void* weight;              // pack_transposed; null: only the weight's gradient is wanted
+  void* staged_grad_input;         // like the staged image, or null
+  void* sums;                      // the first pixel's, or null
+  int64_t sums_stride;             // elements from one row of sums to the next
+  void* grad_columns;              // [slice column][padded_out] of A, added to; or null
+  void* scratch;                   // backward_scratch_bytes
 };
 
 // One row of gradient sums, added up over the slices that share an offset group, in fixed order.
@@ -162,10 +154,12 @@ struct Kernels {
   void (*unstage)(const UnstageJob&);
   void (*forward_tile)(const ForwardTile&);
   void (*depthwise_tile)(const ForwardTile&);
-  void (*backward_data_tile)(const BackwardDataTile&);
-  void (*backward_weight_tile)(const BackwardWeightTile&);
+  void (*backward_tile)(const BackwardTile&);
   void (*unpack_weight_gradient)(const Layout&, const Slice&, const void* grad_columns,
                                  void* grad_weight);
+  void (*backward_depthwise_tile)(const BackwardTile&);
+  void (*unpack_depthwise_gradient)(const Layout&, const Slice&, const void* grad_columns,
+                                    void* grad_weight);
   void (*sum_rows)(const SumRow&);
   void (*sum_channel)(const void* grad_output, int64_t batch, int64_t batch_stride, int64_t pixels,
                       void* grad_bias);

@@ -13,8 +13,14 @@ int64_t staged_stride(int64_t channels) {
 
 }  // namespace
 
-OwnedLayout::OwnedLayout(const Problem& problem, const Kernels& kernels) {
-  layout_.problem = problem;
+bool is_depthwise(const Problem& p) {
+  return p.group > 1 && p.group_in_channels() == 1 && p.group_out_channels() == 1;
+}
+
+OwnedLayout::OwnedLayout(const Problem& given, const Kernels& kernels, int64_t block_channels) {
+  layout_.problem = given;
+  if (is_depthwise(given)) layout_.problem.group = 1;
+  const Problem& problem = layout_.problem;
   layout_.staged_w = problem.in_w + 2 * kBorder;
   layout_.staged_pixels = (problem.in_h + 2 * kBorder) * layout_.staged_w;
   const int64_t per_group = problem.group_in_channels();
@@ -24,7 +30,7 @@ OwnedLayout::OwnedLayout(const Problem& problem, const Kernels& kernels) {
   for (int64_t channel = 0; channel < problem.in_channels;) {
     const int64_t group = channel / per_group, offset_group = channel / per_offset_group;
     const int64_t run_end = std::min((group + 1) * per_group, (offset_group + 1) * per_offset_group);
-    const int64_t cuts = std::max<int64_t>(1, (run_end - channel) / kBlockChannels);
+    const int64_t cuts = std::max<int64_t>(1, (run_end - channel) / block_channels);
     const int64_t size = round_up(divide_up(run_end - channel, cuts), 8);
     for (; channel < run_end; channel += segments_.back().channels) {
       const int64_t channels = std::min(size, run_end - channel);

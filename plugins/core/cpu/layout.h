@@ -8,9 +8,14 @@
 
 namespace dcn::cpu {
 
+// Every channel a group of its own.
+bool is_depthwise(const Problem& problem);
+
 class OwnedLayout {
  public:
-  OwnedLayout(const Problem& problem, const Kernels& kernels);
+  // `block_channels`: segments have at least as many where there are, and less than twice that. A
+  // depthwise problem is laid out as if it had one group.
+  OwnedLayout(const Problem& problem, const Kernels& kernels, int64_t block_channels = kBlockChannels);
   OwnedLayout(const OwnedLayout&) = delete;
   OwnedLayout& operator=(const OwnedLayout&) = delete;
 

@@ -52,8 +52,8 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
 DCN_INLINE int64_t weight_index(const Layout& layout, const Slice& slice, int64_t out, int64_t tap,
                                 int64_t channel) {
   const Problem& p = layout.problem;
-  const int64_t in_group = layout.segments[slice.segment].first_channel -
-                           slice.group * p.group_in_channels() + slice.first_channel + channel;
+  const int64_t in_group =
+      layout.segments[slice.segment].first_channel - slice.group * p.group_in_channels() + channel;
   return ((slice.group * p.group_out_channels() + out) * p.group_in_channels() + in_group) * p.taps() +
          slice.first_tap + tap;
 }

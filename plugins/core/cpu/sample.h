@@ -56,19 +56,6 @@ DCN_INLINE void prefetch_row(const C* row, int64_t count) {
   for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
 }
 
-// Four vectors to rows of four: element i of each in row i.
-template <class A, int N>
-DCN_INLINE void store_interleaved(A* to, Vec<A, N> a, Vec<A, N> b, Vec<A, N> c, Vec<A, N> d) {
-  using V = Vec<A, N>;
-  const auto index = std::make_index_sequence<N>{};
-  const V ac_low = interleave_lower<V, N>(a, c, index), ac_high = interleave_upper<V, N>(a, c, index);
-  const V bd_low = interleave_lower<V, N>(b, d, index), bd_high = interleave_upper<V, N>(b, d, index);
-  store_vec(to + 0 * N, interleave_lower<V, N>(ac_low, bd_low, index));
-  store_vec(to + 1 * N, interleave_upper<V, N>(ac_low, bd_low, index));
-  store_vec(to + 2 * N, interleave_lower<V, N>(ac_high, bd_high, index));
-  store_vec(to + 3 * N, interleave_upper<V, N>(ac_high, bd_high, index));
-}
-
 // C: the coordinate dtype.
 template <class C, class A, class Plan>
 void fill_plan_from(const Layout& layout, const SampleSource& source, const TilePositions& positions,

@@ -149,15 +149,6 @@ DCN_INLINE void store_bfloat(uint16_t* to, Vec<float, N> v) {
   store_vec(to, __builtin_convertvector(v == v ? rounded : quiet, Vec<uint16_t, N>));
 }
 
-template <class A, int N>
-DCN_INLINE A sum_lanes(typename VecOf<A, N>::type v) {
-  A lanes[N];
-  store_vec(lanes, v);
-  for (int width = N / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return lanes[0];
-}
-
 // a0 b0 a1 b1 ... of the lower (upper) halves of a and b.
 template <class V, int N, size_t... I>
 DCN_INLINE V interleave_lower(V a, V b, std::index_sequence<I...>) {
@@ -179,6 +170,74 @@ DCN_INLINE void transpose(Vec<A, N> (&rows)[N]) {
       next[2 * i + 1] = interleave_upper<V, N>(rows[i], rows[i + N / 2], std::make_index_sequence<N>{});
     }
     for (int i = 0; i < N; ++i) rows[i] = next[i];
+  }
+}
+
+// Every second lane of both, from `kFirst` on.
+template <class V, int N, int kFirst, size_t... I>
+DCN_INLINE V every_second(V a, V b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (2 * I + kFirst)...);
+}
+
+// Four vectors to N rows of four: lane i of each in row i.
+template <class A, int N>
+DCN_INLINE void store_interleaved(A* to, Vec<A, N> a, Vec<A, N> b, Vec<A, N> c, Vec<A, N> d) {
+  using V = Vec<A, N>;
+  const auto index = std::make_index_sequence<N>{};
+  const V ac_lower = interleave_lower<V, N>(a, c, index),
+          ac_upper = interleave_upper<V, N>(a, c, index);
+  const V bd_lower = interleave_lower<V, N>(b, d, index),
+          bd_upper = interleave_upper<V, N>(b, d, index);
+  store_vec(to + 0 * N, interleave_lower<V, N>(ac_lower, bd_lower, index));
+  store_vec(to + 1 * N, interleave_upper<V, N>(ac_lower, bd_lower, index));
+  store_vec(to + 2 * N, interleave_lower<V, N>(ac_upper, bd_upper, index));
+  store_vec(to + 3 * N, interleave_upper<V, N>(ac_upper, bd_upper, index));
+}
+
+// And back.
+template <class A, int N>
+DCN_INLINE void load_interleaved(const A* from, Vec<A, N>* a, Vec<A, N>* b, Vec<A, N>* c,
+                                 Vec<A, N>* d) {
+  using V = Vec<A, N>;
+  const auto index = std::make_index_sequence<N>{};
+  V rows[4];
+  for (int i = 0; i < 4; ++i) rows[i] = load_vec<V>(from + i * N);
+  const V ac_lower = every_second<V, N, 0>(rows[0], rows[1], index);
+  const V ac_upper = every_second<V, N, 0>(rows[2], rows[3], index);
+  const V bd_lower = every_second<V, N, 1>(rows[0], rows[1], index);
+  const V bd_upper = every_second<V, N, 1>(rows[2], rows[3], index);
+  *a = every_second<V, N, 0>(ac_lower, ac_upper, index);
+  *c = every_second<V, N, 1>(ac_lower, ac_upper, index);
+  *b = every_second<V, N, 0>(bd_lower, bd_upper, index);
+  *d = every_second<V, N, 1>(bd_lower, bd_upper, index);
+}
+
+// The first `count` lanes; the others are zero.
+template <class A, int N>
+DCN_INLINE Vec<A, N> first_lanes(Vec<A, N> v, int64_t count) {
+  using Index = std::conditional_t<sizeof(A) == 8, int64_t, int32_t>;
+  Index lanes[N];
+  for (int i = 0; i < N; ++i) lanes[i] = i;
+  return load_vec<Vec<Index, N>>(lanes) < static_cast<Index>(count) ? v : Vec<A, N>{};
+}
+
+template <class A, int N, size_t... I>
+DCN_INLINE Vec<A, N / 2> add_halves(Vec<A, N> v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + N / 2)...);
+}
+
+// The sums of four vectors, in a vector of four.
+template <class A, int N>
+DCN_INLINE Vec<A, 4> sum_each(Vec<A, N> a, Vec<A, N> b, Vec<A, N> c, Vec<A, N> d) {
+  if constexpr (N > 4) {
+    const auto half = std::make_index_sequence<N / 2>{};
+    return sum_each<A, N / 2>(add_halves<A, N>(a, half), add_halves<A, N>(b, half),
+                              add_halves<A, N>(c, half), add_halves<A, N>(d, half));
+  } else {
+    static_assert(N == 4);
+    Vec<A, 4> rows[4] = {a, b, c, d};
+    transpose<A, 4>(rows);
+    return (rows[0] + rows[1]) + (rows[2] + rows[3]);
   }
 }
 
