@@ -7,13 +7,15 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins t
 	-not -path '*/__pycache__/*' 2>/dev/null)
 CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.h')
 
-.PHONY: help setup demo bench test test-versions test-versions-torch lint format clean
+.PHONY: help setup peers demo bench test test-versions test-versions-torch test-aarch64 test-tsan lint format clean
 
 help:
 	@echo "make demo                  train, export, verify and compare on real data; writes demo_out/"
 	@echo "make test                  the whole test suite"
 	@echo "make test-versions         the onnxruntime library in old and new onnxruntimes"
 	@echo "make test-versions-torch   the torch library in torch 2.10 and 2.13 (several GB)"
+	@echo "make test-aarch64          the core on 64-bit Arm, cross-compiled and emulated"
+	@echo "make test-tsan             the core under ThreadSanitizer"
 	@echo "make bench                 layers of published models; writes benchmarks/results and the README"
 	@echo "make lint                  ruff, mypy, clang-format, and the rule of the core"
 	@echo "make format                let ruff and clang-format write"
@@ -44,12 +46,21 @@ test-versions: setup
 test-versions-torch: setup
 	$(BIN)/python tests/versions/torch_versions.py
 
+test-aarch64:
+	sh tools/test_aarch64.sh
+
+test-tsan:
+	sh tools/test_threads.sh
+
 $(VENV)/peers: $(VENV)/dependencies benchmarks/requirements.txt
 	$(BIN)/pip install -r benchmarks/requirements.txt
 	touch $@
 
+# Other runtimes that have the op, which the benchmark measures where they are installed.
+peers: $(VENV)/peers
+
 # BENCH_ARGS="--sections forward --layers k7 --out build/bench.json" for a part.
-bench: setup $(VENV)/peers
+bench: setup peers
 	$(BIN)/python benchmarks/layers.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/readme.py
 
