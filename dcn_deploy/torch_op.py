@@ -53,7 +53,13 @@ def _fake(
     names = list(contract().attributes)[1:]
     check(dict(zip(names, attributes, strict=True)), [_spec(tensor) for tensor in tensors])
     required = (input, weight, offset)
-    return input.new_empty([required[source].shape[dim] for source, dim in contract().output_shape])
+    batch, channels, height, width = (
+        required[source].shape[dim] for source, dim in contract().output_shape
+    )
+    # The result lies in memory as the input does: plugins/torch/op.cpp, is_channels_last.
+    if not input.is_contiguous() and input.is_contiguous(memory_format=torch.channels_last):
+        return input.new_empty([batch, height, width, channels]).permute(0, 3, 1, 2)
+    return input.new_empty([batch, channels, height, width])
 
 
 @torch.library.register_fake("dcn_deploy::deform_conv2d_backward")  # type: ignore[untyped-decorator]

@@ -56,6 +56,9 @@ def test_layouts(name: str) -> None:
         *(None if t is None else torch.stack((t, t + 1), -1)[..., 0] for t in inputs.tensors())  # type: ignore[arg-type]
     )
     assert not strided.input.is_contiguous()
+    # As torch's own convolutions do.
+    assert run(case, channels_last).is_contiguous(memory_format=torch.channels_last)
+    assert run(case, strided).is_contiguous()
     torch.testing.assert_close(run(case, channels_last), plain, rtol=0, atol=0)
     torch.testing.assert_close(run(case, strided), plain, rtol=0, atol=0)
 

@@ -50,6 +50,27 @@ def test_compile_forward_and_backward() -> None:
         torch.testing.assert_close(parameter.grad, wanted[name], rtol=1e-4, atol=1e-4)
 
 
+def test_channels_last_stays_so_eager_and_compiled() -> None:
+    net = Net()
+    x = torch.randn(2, 3, 12, 17)
+    plain = net(x)
+    last = x.contiguous(memory_format=torch.channels_last)
+    compiled = torch.compile(net, fullgraph=True)
+    for run_net in (net, compiled):
+        result = run_net(last)
+        assert result.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(result, plain)
+    compiled(last).square().sum().backward()
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 5, 6), (1, 4, 1, 1), (2, 3, 1, 5), (0, 3, 4, 5)])
+def test_tracing_and_running_agree_on_the_layout(shape: tuple[int, ...]) -> None:
+    batch, channels, height, width = shape
+    x = torch.randn(batch, height, width, channels).permute(0, 3, 1, 2)
+    weight, offset = torch.randn(4, channels, 1, 1), torch.zeros(batch, 2, height, width)
+    torch.library.opcheck(OP, (x, weight, offset), test_utils="test_faketensor")
+
+
 def test_compile_with_dynamic_sizes() -> None:
     net = Net()
     compiled = torch.compile(net, fullgraph=True, dynamic=True)

@@ -6,6 +6,8 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <initializer_list>
+#include <iterator>
 #include <optional>
 #include <stdexcept>
 #include <tuple>
@@ -75,6 +77,28 @@ dcn::Executor torch_executor() {
   return executor;
 }
 
+// Whether the elements lie side by side with the dimensions in this order, the last one innermost.
+bool lies_as(const Tensor& tensor, std::initializer_list<int64_t> order) {
+  int64_t expected = 1;
+  for (auto dim = std::rbegin(order); dim != std::rend(order); ++dim) {
+    if (tensor.size(*dim) != 1 && tensor.stride(*dim) != expected) return false;
+    expected *= tensor.size(*dim);
+  }
+  return true;
+}
+
+// torch.channels_last, and not both layouts at once: torch_op.py says the same while torch traces.
+bool is_channels_last(const Tensor& image) {
+  return lies_as(image, {0, 2, 3, 1}) && !lies_as(image, {0, 1, 2, 3});
+}
+
+// [N, C, H, W], in the memory layout of torch.channels_last or in the plain one.
+Tensor new_image(const Tensor& like, const Ints& shape, bool channels_last) {
+  if (!channels_last) return torch::stable::new_empty(like, shape);
+  const Tensor image = torch::stable::new_empty(like, Ints{shape[0], shape[2], shape[3], shape[1]});
+  return torch::stable::transpose(torch::stable::transpose(image, 1, 3), 2, 3);
+}
+
 OptionalTensor dense(const OptionalTensor& tensor) {
   return tensor ? OptionalTensor(torch::stable::contiguous(*tensor)) : std::nullopt;
 }
@@ -88,12 +112,14 @@ Tensor deform_conv2d(Tensor input, Tensor weight, Tensor offset, OptionalTensor 
                      int64_t offset_groups) {
   const dcn::Problem problem = checked_problem({input, weight, offset, bias, mask}, stride, padding,
                                                dilation, groups, offset_groups);
-  const OptionalTensor x = dense(input), w = dense(weight), o = dense(offset), b = dense(bias),
-                       m = dense(mask);
-  Tensor output = torch::stable::new_empty(
-      input, {problem.batch, problem.out_channels, problem.out_h, problem.out_w});
+  const bool channels_last = is_channels_last(input);
+  const OptionalTensor x = channels_last ? input : dense(input);
+  const OptionalTensor w = dense(weight), o = dense(offset), b = dense(bias), m = dense(mask);
+  Tensor output = new_image(input, {problem.batch, problem.out_channels, problem.out_h, problem.out_w},
+                            channels_last);
 
   dcn::ForwardArgs args;
+  args.channels_last = channels_last;
   args.input = data(x);
   args.weight = data(w);
   args.offset = data(o);
