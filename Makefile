@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# GPUs that the TensorRT plugin is compiled for here; pip install compiles for all that are in use.
+CUDA_ARCHITECTURES ?= 80-real;90
+
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins tools -type f \
 	-not -path '*/__pycache__/*' 2>/dev/null)
-CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.h')
+CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
 .PHONY: help setup demo bench test test-versions test-versions-torch lint format clean
 
@@ -26,7 +29,8 @@ $(VENV)/dependencies: requirements-dev.txt
 	touch $@
 
 $(VENV)/installed: $(VENV)/dependencies $(SOURCES)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --no-build-isolation --no-deps .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --no-build-isolation --no-deps \
+		"-Ccmake.define.DCN_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)" .
 	touch $@
 
 setup: $(VENV)/installed

@@ -20,8 +20,8 @@ BUILD = ROOT / "build" / "sanitized"
 def program() -> Path:
     for tool in ("cmake", "g++"):
         assert shutil.which(tool), f"{tool} is needed to build the core's test program"
-    options = ["-DDCN_TORCH=OFF", "-DDCN_ONNXRUNTIME=OFF", "-DDCN_CORE_TEST=ON"]
-    options.append("-DDCN_SANITIZE=address,undefined")
+    options = [f"-DDCN_{host}=OFF" for host in ("TORCH", "ONNXRUNTIME", "TENSORRT")]
+    options += ["-DDCN_CORE_TEST=ON", "-DDCN_SANITIZE=address,undefined"]
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may want it at a time
