@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 import onnx
 import onnx_ir as ir
 
+from ..model_inputs import InputError
 from ..onnx_graph import STANDARD_OP
 from .signature import Signature, is_float32, is_own
 
@@ -35,7 +36,7 @@ def kept_nodes(
         keep: names that the user gave
 
     Raises:
-        ValueError: no node has one of those names.
+        InputError: no node has one of those names.
     """
     kept = {node: reason for node in graph if (reason := _reason(node))}
     for node in _named(graph, keep):
@@ -56,7 +57,7 @@ def _named(graph: ir.Graph, keep: Collection[str]) -> Iterator[ir.Node]:
     nodes = {node_name(node): node for node in graph}
     for name in keep:
         if name not in nodes:
-            raise ValueError(
+            raise InputError(
                 f"keep names {name!r}, which is no node of the main graph; it has "
                 f"{', '.join(sorted(nodes)[:20])}{' …' if len(nodes) > 20 else ''}"
             )

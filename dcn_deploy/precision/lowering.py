@@ -63,7 +63,8 @@ def to_precision(
         keep: names of nodes that stay float32; an unnamed node goes by its first output's name
 
     Raises:
-        ValueError: ``dtype`` or a name in ``keep`` is not one of those.
+        ValueError: ``dtype`` is not one of those.
+        InputError: no node has a name that ``keep`` has.
         PrecisionError: a weight does not fit into float16, the model has nothing to convert, or its
             opset has no bfloat16 and cannot be raised.
     """
@@ -76,7 +77,7 @@ def lower(model: ir.Model, dtype: Precision, *, keep: Collection[str] = ()) -> P
     """The same in place, and what became of the nodes. Functions are inlined.
 
     Raises:
-        ValueError, PrecisionError: as ``to_precision``.
+        ValueError, InputError, PrecisionError: as ``to_precision``.
     """
     if dtype not in PRECISIONS:
         raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(PRECISIONS)}")
