@@ -33,10 +33,8 @@ def complete_profiles(
         InputError: a size does not fit an input, or a dynamic input has none.
     """
     given = [profiles] if isinstance(profiles, Mapping) else list(profiles or [])
-    dynamic = [spec for spec in specs if not _is_fixed(spec)]
-    if not dynamic and not any(given):
-        return []
-    return [_complete(profile, specs) for profile in given or [{}]]
+    complete = [_complete(profile, specs) for profile in given or [{}]]
+    return [] if all(map(_is_fixed, specs)) else complete
 
 
 def _is_fixed(spec: TensorReport) -> bool:
