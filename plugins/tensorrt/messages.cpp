@@ -16,7 +16,7 @@
 namespace dcn::trt {
 namespace {
 
-constexpr int32_t kSeverityError = 1;
+constexpr int32_t kSeverityError = 1, kSeverityVerbose = 4;
 using FindLogger = void* (*)(void* finder);
 using Log = void (*)(void* logger, int32_t severity, const char* message);
 
@@ -51,14 +51,14 @@ std::optional<int> slot_of(void* finder) {
 
 std::atomic<void*> logger_finder{nullptr};
 
-bool log_to_host(const char* message) {
+bool log_to_host(int32_t severity, const char* message) {
   void* finder = logger_finder;
   if (!finder) return false;
   const std::optional<int> slot = slot_of(finder);
   if (!slot) return false;
   void* logger = function_at<FindLogger>(*slot, finder)(finder);
   if (!logger) return false;
-  function_at<Log>(*slot, logger)(logger, kSeverityError, message);
+  function_at<Log>(*slot, logger)(logger, severity, message);
   return true;
 }
 
@@ -69,7 +69,16 @@ void set_logger_finder(void* finder) {
 }
 
 void log_error(const std::string& message) {
-  if (!log_to_host(message.c_str())) std::fprintf(stderr, "[dcn_deploy] %s\n", message.c_str());
+  if (!log_to_host(kSeverityError, message.c_str()))
+    std::fprintf(stderr, "[dcn_deploy] %s\n", message.c_str());
+}
+
+void log_verbose(const std::string& message) {
+  log_to_host(kSeverityVerbose, message.c_str());
+}
+
+std::string about(const char* node) {
+  return *node ? std::string("deformable convolution '") + node + "': " : "deformable convolution: ";
 }
 
 }  // namespace dcn::trt

@@ -1,5 +1,5 @@
-// Errors on their way to the user. TensorRT learns of a failure from what a function returns, and the
-// user from its log.
+// What the user is told. TensorRT learns of a failure from what a function returns, and the user from
+// its log, which at its most verbose also has what TensorRT asked for while it built an engine.
 #pragma once
 
 #include <exception>
@@ -12,6 +12,12 @@ void set_logger_finder(void* finder);
 
 // Writes an error to the host's log, or to stderr where there is none.
 void log_error(const std::string& message);
+
+// Writes to the host's log at its most verbose level, or nowhere.
+void log_verbose(const std::string& message);
+
+// How every message begins: with the node that it is about, as far as it has a name.
+std::string about(const char* node);
 
 // An error that a function of the interface reports by returning its word for failure.
 struct Error : std::exception {
@@ -28,8 +34,7 @@ Result guarded(const char* node, Result failed, F&& f) noexcept {
     try {
       return f();
     } catch (const std::exception& error) {
-      const std::string who = *node ? std::string(" '") + node + "'" : "";
-      log_error("deformable convolution" + who + ": " + error.what());
+      log_error(about(node) + error.what());
     }
   } catch (...) {  // no memory for the message
   }

@@ -87,6 +87,7 @@ int32_t Plugin::getNbOutputs() const noexcept {
 int32_t Plugin::getOutputDataTypes(DataType* outputs, int32_t, const DataType* inputs,
                                    int32_t input_count) const noexcept {
   return guarded(node_.c_str(), kFailure, [&] {
+    trace("getOutputDataTypes", text_of(inputs, input_count));
     checked(attributes_, inputs_of(inputs, input_count));
     outputs[0] = inputs[kInput];
     return kSuccess;
@@ -97,6 +98,7 @@ int32_t Plugin::getOutputShapes(const nvinfer1::DimsExprs* inputs, int32_t input
                                 const nvinfer1::DimsExprs*, int32_t, nvinfer1::DimsExprs* outputs,
                                 int32_t, nvinfer1::IExprBuilder&) noexcept {
   return guarded(node_.c_str(), kFailure, [&] {
+    trace("getOutputShapes", text_of(inputs, input_count));
     checked(attributes_, inputs_of(inputs, input_count));
     outputs[0].nbDims = std::size(kOutputShape);
     for (size_t i = 0; i < std::size(kOutputShape); ++i)
@@ -124,6 +126,7 @@ bool Plugin::supportsFormatCombination(int32_t position,
 int32_t Plugin::configurePlugin(const nvinfer1::DynamicPluginTensorDesc* inputs, int32_t input_count,
                                 const nvinfer1::DynamicPluginTensorDesc*, int32_t) noexcept {
   return guarded(node_.c_str(), kFailure, [&] {
+    trace("configurePlugin", text_of(inputs, input_count));
     checked(attributes_, inputs_of(inputs, input_count));
     return kSuccess;
   });
@@ -131,8 +134,11 @@ int32_t Plugin::configurePlugin(const nvinfer1::DynamicPluginTensorDesc* inputs,
 
 size_t Plugin::getWorkspaceSize(const nvinfer1::DynamicPluginTensorDesc* inputs, int32_t input_count,
                                 const nvinfer1::DynamicPluginTensorDesc*, int32_t) const noexcept {
-  return guarded(node_.c_str(), size_t{0},
-                 [&] { return cuda::workspace_bytes(largest(attributes_, inputs, input_count)); });
+  return guarded(node_.c_str(), size_t{0}, [&] {
+    const size_t bytes = cuda::workspace_bytes(largest(attributes_, inputs, input_count));
+    trace("getWorkspaceSize", text_of(inputs, input_count), " = " + std::to_string(bytes));
+    return bytes;
+  });
 }
 
 int32_t Plugin::onShapeChange(const nvinfer1::PluginTensorDesc* inputs, int32_t input_count,
@@ -167,7 +173,15 @@ nvinfer1::IPluginV3* Plugin::attachToContext(nvinfer1::IPluginResourceContext*) 
 }
 
 const nvinfer1::PluginFieldCollection* Plugin::getFieldsToSerialize() noexcept {
-  return fields_.collection();
+  return guarded<const nvinfer1::PluginFieldCollection*>(node_.c_str(), nullptr, [&] {
+    trace("getFieldsToSerialize", "");
+    return fields_.collection();
+  });
+}
+
+void Plugin::trace(const std::string& call, const std::string& arguments,
+                   const std::string& result) const {
+  log_verbose(about(node_.c_str()) + call + "(" + arguments + ")" + result);
 }
 
 }  // namespace dcn::trt

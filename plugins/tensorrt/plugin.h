@@ -63,6 +63,10 @@ class Plugin final : public nvinfer1::IPluginV3,
   const nvinfer1::PluginFieldCollection* getFieldsToSerialize() noexcept override;
 
  private:
+  // Notes a call in the host's log, for those who look for a fault in a build.
+  void trace(const std::string& call, const std::string& arguments,
+             const std::string& result = "") const;
+
   const Face& face_;
   const std::string node_;
   const Attributes attributes_;

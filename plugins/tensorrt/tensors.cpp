@@ -62,6 +62,40 @@ TensorInfo tensor_of(const nvinfer1::DimsExprs& shape) {
   return tensor;
 }
 
+template <class Size>
+std::string list_of(int32_t count, const Size& size) {
+  std::string text = "[";
+  for (int32_t i = 0; i < count; ++i) text += (i ? ", " : "") + std::to_string(size(i));
+  return text + "]";
+}
+
+std::string text_of(const nvinfer1::Dims& dims) {
+  return list_of(dims.nbDims, [&](int32_t i) { return dims.d[i]; });
+}
+
+std::string text_of(DataType type) {
+  const DType dtype = dtype_of(type);
+  return dtype == DType::kUnknown ? name_of_type(type) : name_of(dtype);
+}
+
+std::string text_of(const nvinfer1::DimsExprs& shape) {
+  return list_of(shape.nbDims, [&](int32_t i) {
+    return shape.d[i]->isConstant() ? shape.d[i]->getConstantValue() : kUnknownDim;
+  });
+}
+
+std::string text_of(const nvinfer1::DynamicPluginTensorDesc& tensor) {
+  const std::string min = text_of(tensor.min), max = text_of(tensor.max);
+  return min == max ? min : min + " .. " + max;
+}
+
+template <class Description>
+std::string texts_of(const Description* descriptions, int32_t count) {
+  std::string text;
+  for (int32_t i = 0; i < count; ++i) text += (i ? ", " : "") + text_of(descriptions[i]);
+  return text;
+}
+
 template <class Description>
 Inputs translate(const Description* descriptions, int32_t count) {
   if (count > kInputCount)
@@ -88,6 +122,18 @@ Inputs inputs_of(const nvinfer1::DynamicPluginTensorDesc* tensors, int32_t count
 
 Inputs inputs_of(const nvinfer1::DimsExprs* shapes, int32_t count) {
   return translate(shapes, count);
+}
+
+std::string text_of(const DataType* types, int32_t count) {
+  return texts_of(types, count);
+}
+
+std::string text_of(const nvinfer1::DimsExprs* shapes, int32_t count) {
+  return texts_of(shapes, count);
+}
+
+std::string text_of(const nvinfer1::DynamicPluginTensorDesc* tensors, int32_t count) {
+  return texts_of(tensors, count);
 }
 
 }  // namespace dcn::trt
