@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ...exporting.forms import to_form
 from ...inspection import ModelReport, TensorReport, inspect_model
 from ...onnx_graph import deformable_nodes, load
 from .failure import PLUGIN_WORDS, BuildError, builder_failure, parser_failure, refused_node
-from .host import WARNING, Host, Message, gpu_problem, host
+from .host import DTYPES, WARNING, Host, Message, gpu_problem, host
 from .plugin import register, tensorrt_plugin_library
 from .profiles import Profile, complete_profiles
 
@@ -126,13 +126,17 @@ def build_engine(
         path=str(path),
         bytes=path.stat().st_size,
         tensorrt=installed.name,
-        inputs=file.inputs,
-        outputs=_outputs(network, file),
+        inputs=_described([network.get_input(i) for i in range(network.num_inputs)], file.inputs),
+        outputs=_described(
+            [network.get_output(i) for i in range(network.num_outputs)], file.outputs
+        ),
         profiles=tuple(complete),
         nodes=tuple(names),
         plugin_in_engine=plugin_in_engine,
         tf32=tf32,
-        warnings=tuple(dict.fromkeys(m.text for m in heard if m.severity == WARNING)),
+        warnings=tuple(
+            dict.fromkeys([*_narrowed(file), *(m.text for m in heard if m.severity == WARNING)])
+        ),
         plugin_calls=tuple(m.text for m in heard if m.text.startswith(PLUGIN_WORDS)),
     )
 
@@ -216,12 +220,20 @@ def _monitor(trt: Any, progress: Callable[[str], None]) -> Any:
     return Monitor()
 
 
-def _outputs(network: Any, file: ModelReport) -> tuple[TensorReport, ...]:
-    """As TensorRT has them: sizes that it knows, and the file's names for those it does not."""
+def _described(tensors: Sequence[Any], file: Sequence[TensorReport]) -> tuple[TensorReport, ...]:
+    """As TensorRT has them, and the file's words for the sizes that it does not know."""
     reports = []
-    for index, report in enumerate(file.outputs):
-        known = tuple(network.get_output(index).shape)
-        names = report.shape if report.shape is not None else (None,) * len(known)
-        shape = tuple(k if k >= 0 else n for k, n in zip(known, names, strict=True))
-        reports.append(replace(report, shape=shape))
+    for tensor, report in zip(tensors, file, strict=True):
+        known = tuple(tensor.shape)
+        words = report.shape if report.shape is not None else (None,) * len(known)
+        shape = tuple(k if k >= 0 else word for k, word in zip(known, words, strict=True))
+        dtype = DTYPES.get(tensor.dtype.name, tensor.dtype.name.lower())
+        reports.append(TensorReport(report.name, dtype, shape))
     return tuple(reports)
+
+
+def _narrowed(file: ModelReport) -> list[str]:
+    """What TensorRT does without a word."""
+    if not any(node.dtype == "float64" for node in file.nodes):
+        return []
+    return ["it has no float64: the model's is computed in float32"]

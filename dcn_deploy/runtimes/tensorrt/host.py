@@ -25,6 +25,18 @@ INSTALL = (
     "pip install tensorrt (for all GPUs that TensorRT supports; builds on the GPU itself)"
 )
 
+DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "BF16": "bfloat16",
+    "INT8": "int8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "BOOL": "bool",
+    "UINT8": "uint8",
+}
+"""TensorRT's names -> numpy's and torch's, of those that all three have."""
+
 ERROR, WARNING = 1, 2
 """Severities: up to ERROR something failed."""
 

@@ -21,20 +21,8 @@ from ..._native import MissingLibraryError
 from ...arrays import to_array, to_tensor
 from ...inspection import TensorReport
 from ...model_inputs import InputError, check_inputs
-from .host import ERROR, Host, Message, gpu_problem, host
+from .host import DTYPES, ERROR, Host, Message, gpu_problem, host
 from .plugin import register
-
-_DTYPES = {
-    "FLOAT": torch.float32,
-    "HALF": torch.float16,
-    "BF16": torch.bfloat16,
-    "INT8": torch.int8,
-    "INT32": torch.int32,
-    "INT64": torch.int64,
-    "BOOL": torch.bool,
-    "UINT8": torch.uint8,
-}
-"""TensorRT's name -> torch's."""
 
 
 class EngineError(RuntimeError):
@@ -102,9 +90,10 @@ class TensorRTRunner:
 
     def _dtype(self, name: str) -> torch.dtype:
         kind = self._engine.get_tensor_dtype(name).name
-        if kind not in _DTYPES:
+        if kind not in DTYPES:
             raise EngineError(f"{self.path}: tensor {name!r} is {kind}, which PyTorch has not")
-        return _DTYPES[kind]
+        dtype: torch.dtype = getattr(torch, DTYPES[kind])
+        return dtype
 
     def run(self, inputs: Mapping[str, NDArray[Any] | Tensor]) -> dict[str, Any]:
         """Run on arrays or tensors by name.
