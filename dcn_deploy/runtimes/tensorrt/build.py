@@ -222,8 +222,10 @@ def _monitor(trt: Any, progress: Callable[[str], None]) -> Any:
 
 def _described(tensors: Sequence[Any], file: Sequence[TensorReport]) -> tuple[TensorReport, ...]:
     """As TensorRT has them, and the file's words for the sizes that it does not know."""
+    by_name = {tensor.name: tensor for tensor in tensors}
     reports = []
-    for tensor, report in zip(tensors, file, strict=True):
+    for report in file:
+        tensor = by_name[report.name]
         known = tuple(tensor.shape)
         words = report.shape if report.shape is not None else (None,) * len(known)
         shape = tuple(k if k >= 0 else word for k, word in zip(known, words, strict=True))
