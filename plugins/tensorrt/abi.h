@@ -4,9 +4,9 @@
 // headers. Binary compatibility needs only that objects are laid out, virtual functions are ordered and
 // constants are numbered as in the documented C++ interface (TensorRT 10 and 11, TensorRT-RTX 1); what
 // stands here says just that, in the names that the interface has, so that the sources beside it
-// compile against either. tests/tensorrt checks every size, offset, slot and constant, and compares
-// them with NVIDIA's headers where those are installed. CMake takes NVIDIA's where it finds them
-// (nvinfer.h).
+// compile against either. tests/tensorrt_plugin checks every size, offset, slot and constant, and
+// compares them with NVIDIA's headers where those are installed. CMake takes NVIDIA's where it finds
+// them (nvinfer.h).
 #pragma once
 
 #include <cstddef>
