@@ -10,13 +10,16 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins t
 	-not -path '*/__pycache__/*' 2>/dev/null)
 CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
-.PHONY: help setup demo bench test test-versions test-versions-torch lint format clean
+.PHONY: help setup demo bench test test-versions test-versions-torch test-versions-tensorrt \
+	gpu-check-tensorrt lint format clean
 
 help:
-	@echo "make demo                  train, export, verify and compare on real data; writes demo_out/"
+	@echo "make demo                  train, export, verify, compare, build an engine; writes demo_out/"
 	@echo "make test                  the whole test suite"
 	@echo "make test-versions         the onnxruntime library in old and new onnxruntimes"
 	@echo "make test-versions-torch   the torch library in torch 2.10 and 2.13 (several GB)"
+	@echo "make test-versions-tensorrt   the plugin in TensorRT 10 and 11 and TensorRT-RTX, without a GPU"
+	@echo "make gpu-check-tensorrt    the plugin on this machine's GPU, against float64"
 	@echo "make bench                 layers of published models; writes benchmarks/results and the README"
 	@echo "make lint                  ruff, mypy, clang-format, and the rule of the core"
 	@echo "make format                let ruff and clang-format write"
@@ -47,6 +50,12 @@ test-versions: setup
 
 test-versions-torch: setup
 	$(BIN)/python tests/versions/torch_versions.py
+
+test-versions-tensorrt: setup
+	$(BIN)/python tests/versions/tensorrt_versions.py $(if $(VERSIONS),--versions $(VERSIONS))
+
+gpu-check-tensorrt: setup
+	$(BIN)/python tests/tensorrt_plugin/gpu_check.py
 
 bench: setup
 	$(BIN)/python benchmarks/layers.py

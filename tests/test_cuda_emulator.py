@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EMULATOR = ROOT / "tests" / "cuda_emulator"
-# A barrier, or a store or load that must not be missed.
+# What is deleted, one at a time.
 MUTATIONS = re.compile(r"__syncthreads\(\);")
 
 

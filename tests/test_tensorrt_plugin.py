@@ -240,3 +240,15 @@ def test_a_mask_of_nan_is_seen(libraries: Libraries, tmp_path: Path) -> None:
     [(_, _, output)] = run_in_worker(libraries, [("mask", Problem(case, inputs))], tmp_path)
     assert torch.equal(output.isnan(), expected(case, inputs).isnan())
     assert output.isnan().any()
+
+
+def test_the_gpu_check_says_that_there_is_no_gpu() -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "gpu_check.py")],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == "There is no GPU here that torch can use: nothing was checked.\n"

@@ -12,8 +12,12 @@
 namespace dcn::cuda {
 namespace {
 
-// The columns of a chunk are meant to stay in the second-level cache between the two kernels.
-constexpr int64_t kColumnBytes = int64_t{16} << 20;
+// The columns of a chunk are meant to stay in the second-level cache between the two kernels. Tests make
+// chunks of small problems with less.
+#if !defined(DCN_CUDA_COLUMN_BYTES)
+#define DCN_CUDA_COLUMN_BYTES (16 << 20)
+#endif
+constexpr int64_t kColumnBytes = DCN_CUDA_COLUMN_BYTES;
 // Limits of a grid; the kernels stride over what lies beyond.
 constexpr int64_t kMaxGridX = INT32_MAX, kMaxGridYZ = 65535;
 
