@@ -21,7 +21,7 @@ STREAM = 0x5EA
 NAN = 0xFF
 
 
-def run(host: Host, folder: Path, name: str) -> None:
+def run(host: Host, folder: Path, name: str, *, repeat: bool) -> None:
     problem = json.loads((folder / f"{name}.json").read_text())
     arrays = np.load(folder / f"{name}.npz")
     inputs = [Tensor(dtype, shape) for dtype, shape in problem["inputs"]]
@@ -41,10 +41,11 @@ def run(host: Host, folder: Path, name: str) -> None:
     if result.size:
         assert emulator.emulator_launches() > before, f"{name}: nothing was launched"
         assert emulator.emulator_last_stream() == STREAM, f"{name}: on another stream"
-    first = result.copy()
-    result.fill(NAN)
-    context.enqueue(addresses, result.ctypes.data, workspace.ctypes.data, STREAM)
-    assert (first == result).all(), f"{name}: another result the second time"
+    if repeat:
+        first = result.copy()
+        result.fill(NAN)
+        context.enqueue(addresses, result.ctypes.data, workspace.ctypes.data, STREAM)
+        assert (first == result).all(), f"{name}: another result the second time"
     (folder / f"{name}.out").write_bytes(result.tobytes())
     context.close()
     node.close()
@@ -53,9 +54,9 @@ def run(host: Host, folder: Path, name: str) -> None:
 def main() -> None:
     host = Host(Path(sys.argv[1]), Path(sys.argv[2]))
     folder = Path(sys.argv[3])
-    for description in sorted(folder.glob("*.json")):
+    for i, description in enumerate(sorted(folder.glob("*.json"))):
         print(description.stem, flush=True)  # a crash shows where it was
-        run(host, folder, description.stem)
+        run(host, folder, description.stem, repeat=i % 8 == 0)
     assert not host.take_log()
     host.close()
 
