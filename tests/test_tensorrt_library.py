@@ -1,4 +1,4 @@
-"""The TensorRT plugin as a file: what it needs, what it shows, what is said where it is left out."""
+"""The TensorRT plugin as a file: what it needs, what it shows, what is said where it is missing."""
 
 from __future__ import annotations
 
