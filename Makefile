@@ -3,19 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# GPUs that the TensorRT plugin is compiled for here; pip install compiles for all that are in use.
+CUDA_ARCHITECTURES ?= 80-real;90
+
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins tools -type f \
 	-not -path '*/__pycache__/*' 2>/dev/null)
-CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.h')
+CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
-.PHONY: help setup peers demo bench test test-versions test-versions-torch test-aarch64 test-tsan lint format clean
+.PHONY: help setup peers demo bench test test-versions test-versions-torch test-versions-tensorrt \
+	test-aarch64 test-tsan gpu-check-tensorrt lint format clean
 
 help:
-	@echo "make demo                  train, export, verify and compare on real data; writes demo_out/"
+	@echo "make demo                  train, export, verify, compare, build an engine; writes demo_out/"
 	@echo "make test                  the whole test suite"
 	@echo "make test-versions         the onnxruntime library in old and new onnxruntimes"
 	@echo "make test-versions-torch   the torch library in torch 2.10 and 2.13 (several GB)"
 	@echo "make test-aarch64          the core on 64-bit Arm, cross-compiled and emulated"
 	@echo "make test-tsan             the core under ThreadSanitizer"
+	@echo "make test-versions-tensorrt   the plugin in TensorRT 10 and 11 and TensorRT-RTX, without a GPU"
+	@echo "make gpu-check-tensorrt    the plugin on this machine's GPU, against float64"
 	@echo "make bench                 layers of published models; writes benchmarks/results and the README"
 	@echo "make lint                  ruff, mypy, clang-format, and the rule of the core"
 	@echo "make format                let ruff and clang-format write"
@@ -28,7 +34,8 @@ $(VENV)/dependencies: requirements-dev.txt
 	touch $@
 
 $(VENV)/installed: $(VENV)/dependencies $(SOURCES)
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --no-build-isolation --no-deps .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --no-build-isolation --no-deps \
+		"-Ccmake.define.DCN_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)" .
 	touch $@
 
 setup: $(VENV)/installed
@@ -63,6 +70,12 @@ peers: $(VENV)/peers
 bench: setup peers
 	$(BIN)/python benchmarks/layers.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/readme.py
+
+test-versions-tensorrt: setup
+	$(BIN)/python tests/versions/tensorrt_versions.py $(if $(VERSIONS),--versions $(VERSIONS))
+
+gpu-check-tensorrt: setup
+	$(BIN)/python tests/tensorrt_plugin/gpu_check.py
 
 lint: $(VENV)/dependencies
 	$(BIN)/ruff check .

@@ -7,7 +7,12 @@ from __future__ import annotations
 import ctypes
 import platform
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx_ir as ir
@@ -22,6 +27,8 @@ from .contract import contract
 from .onnx_graph import STANDARD_OP, Form
 from .ops import deform_conv2d
 from .runtimes.onnxruntime import QUIET, ort_session, run, stock_session
+from .runtimes.tensorrt import TensorRTRunner, build_engine
+from .runtimes.tensorrt.host import INSTALL, gpu_problem
 from .tolerances import STOCK_TOLERANCE, TOLERANCE
 from .verification.difference import difference
 from .verification.observation import NodeRun
@@ -197,14 +204,41 @@ def _runtime(
 
 
 def _tensorrt() -> RuntimeReport:
-    installed = [name for name in ("tensorrt", "tensorrt_rtx") if version_of(name)]
-    reason = (
-        "this installation has no TensorRT plugin: run the model in onnxruntime"
-        if installed
-        else "not installed: run the model in onnxruntime"
-    )
-    tests = tuple(SelfTest(dtype, False, None, reason) for dtype in contract().dtypes)
+    """In a process of its own, which TensorRT may end."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        tests = tuple(_engine_test(dtype, process) for dtype in contract().dtypes)
     return RuntimeReport(TENSORRT, False, tests)
+
+
+def _engine_test(dtype: str, process: ProcessPoolExecutor) -> SelfTest:
+    if dtype == "float64":
+        return SelfTest(dtype, False, None, "TensorRT has no float64")
+    if not any(version_of(name) for name in PACKAGES if name.startswith("tensorrt")):
+        return SelfTest(dtype, False, None, f"not installed; {INSTALL}")
+    try:
+        return process.submit(_in_engine, dtype).result()
+    except BrokenProcessPool:
+        return SelfTest(dtype, False, None, "TensorRT ended its process: it does not work here")
+
+
+def _in_engine(dtype: str) -> SelfTest:
+    """The op as an engine: built, and run where there is a GPU."""
+    inputs, attributes = _problem(getattr(torch, dtype))
+    with TemporaryDirectory() as folder:
+        model, engine = Path(folder) / "model.onnx", Path(folder) / "model.engine"
+        model.write_bytes(_model(inputs, attributes, "custom"))
+        try:
+            built = build_engine(model, engine)
+        except Exception as error:  # whatever is missing: the report says what
+            return SelfTest(dtype, False, None, first_line(error))
+        if problem := gpu_problem():
+            reason = f"{built.tensorrt} builds engines here; to run them it needs a GPU: {problem}"
+            return SelfTest(dtype, False, None, reason)
+        return _self_test(
+            lambda inputs, _: TensorRTRunner(engine).run(inputs)["output"].cpu(),
+            dtype,
+            TOLERANCE[dtype],
+        )
 
 
 def _library(host: str) -> LibraryReport:
@@ -227,7 +261,7 @@ def diagnose() -> DoctorReport:
         python=platform.python_version(),
         versions=versions,
         instruction_set=contract().instruction_set,
-        libraries=(_library("torch"), _library("onnxruntime")),
+        libraries=tuple(map(_library, ("torch", "onnxruntime", "tensorrt"))),
         runtimes=(
             _runtime(EAGER, _eager, TOLERANCE, lambda dtype: None, expected=True),
             _runtime(

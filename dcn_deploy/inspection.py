@@ -23,6 +23,7 @@ from .onnx_graph import (
     prepare,
     shape_of,
 )
+from .tensorrt_plugins import plugin_verdicts
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class NodeReport:
     valid: bool
     """Whether the op's own check finds nothing wrong, as far as the file says."""
     runtimes: tuple[Verdict, ...]
+    tensorrt: tuple[Verdict, ...]
+    """Which plugin would run it, in TensorRTs with this project's library and without."""
     problems: tuple[Problem, ...]
 
     @property
@@ -180,6 +183,13 @@ def _node_report(entry: DeformableNode) -> NodeReport:
         constant_weight=not foreign and weight is not None and _is_constant(weight),
         valid=invalid is None,
         runtimes=_runtimes(entry, invalid),
+        tensorrt=plugin_verdicts(
+            entry.form,
+            dtype,
+            entry.attributes,
+            mask_without_bias="mask" in entry.inputs and "bias" not in entry.inputs,
+            invalid=invalid.what if invalid else "",
+        ),
         problems=_problems(entry, invalid),
     )
 

@@ -11,7 +11,7 @@ from .onnx_graph import Shape
 
 
 class InputError(ValueError):
-    """The tensors given do not fit the model's inputs."""
+    """What was given for a model (tensors, sizes, names of nodes) does not fit it."""
 
 
 def dtype_name(tensor: Tensor) -> str:

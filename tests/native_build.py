@@ -6,17 +6,19 @@ import fcntl
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
 
-def build(folder: str, *options: str) -> Path:
+def build(folder: str, *options: str, targets: Sequence[str] = ()) -> Path:
     """Configure and build into ``build/<folder>``, and return that folder.
 
     Args:
         folder: its name; one for each set of options.
         options: further arguments of cmake's configuration.
+        targets: what to build; everything, if none is named.
     """
     for tool in ("cmake", "g++"):
         assert shutil.which(tool), f"{tool} is needed to build the C++ sources"
@@ -29,7 +31,23 @@ def build(folder: str, *options: str) -> Path:
         configure.append(f"-DORT_HEADERS_CACHE={headers}")
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may want it at a time
-        for command in (configure, ["cmake", "--build", str(place), "-j", "2"]):
+        compile_them = ["cmake", "--build", str(place), "-j", "2"]
+        if targets:
+            compile_them += ["--target", *targets]
+        for command in (configure, compile_them):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
     return place
+
+
+def sanitized(*targets: str) -> Path:
+    """Build targets with AddressSanitizer and UndefinedBehaviorSanitizer; the folder of the build."""
+    return build(
+        "sanitized",
+        "-DDCN_SANITIZE=address,undefined",
+        "-DDCN_CORE_TEST=ON",
+        "-DDCN_TENSORRT_TEST=ON",
+        "-DDCN_CUDA_ARCHITECTURES=90-real",  # sanitizers see the host's part only
+        "-DCMAKE_CXX_FLAGS_RELEASE=-O1",  # instrumented, -O3 takes minutes to compile
+        targets=targets,
+    )

@@ -28,6 +28,7 @@ from dcn_deploy.cli import main
 from dcn_deploy.cli import output as consoles
 from dcn_deploy.contract import contract
 from dcn_deploy.exporting import export
+from dcn_deploy.runtimes.tensorrt.host import gpu_problem
 
 ROOT = Path(__file__).parent.parent
 OK, FAILED, BAD_INPUT, MISSING, UNEXPECTED = 0, 1, 2, 3, 4
@@ -198,7 +199,7 @@ def test_doctor_runs_the_op_in_every_runtime(folder: Path) -> None:
 
     assert report["versions"]["torch"] == torch.__version__
     assert report["instruction_set"] == contract().instruction_set
-    assert [library["problem"] for library in report["libraries"]] == ["", ""]
+    assert [library["problem"] for library in report["libraries"]] == ["", "", ""]
     eager, ours, stock, tensorrt = report["runtimes"]
     for runtime in (eager, ours):
         assert [test["dtype"] for test in runtime["tests"]] == list(contract().dtypes)
@@ -207,7 +208,11 @@ def test_doctor_runs_the_op_in_every_runtime(folder: Path) -> None:
     works = {test["dtype"]: test["works"] for test in stock["tests"]}
     assert works == {"float32": True, "float16": True, "bfloat16": False, "float64": True}
     assert tensorrt["name"] == "TensorRT"
-    assert all(test["reason"] for test in tensorrt["tests"])
+    *floats, double = tensorrt["tests"]
+    if gpu_problem() is not None:
+        assert all("builds engines here" in test["reason"] for test in floats)
+        assert all(gpu_problem() in test["reason"] for test in floats)
+    assert double["reason"] == "TensorRT has no float64"
 
 
 @pytest.mark.parametrize(
@@ -480,7 +485,7 @@ def test_bench_of_a_model_that_runs_nowhere(cli: Call) -> None:
 # ---- the program ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["doctor", "inspect", "verify", "run", "bench"])
+@pytest.mark.parametrize("command", ["doctor", "inspect", "build", "verify", "run", "bench"])
 def test_help_has_an_example(command: str, cli: Call) -> None:
     result = cli(command, "--help")
     assert result.code == OK

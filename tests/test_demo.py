@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 import torch
 from rich.console import Console
 
+import dcn_deploy
 from dcn_deploy import DeformConv2d, availability
+from dcn_deploy.runtimes.tensorrt.host import gpu_problem
 
 DIGITS = Path(__file__).parents[1] / "export_examples" / "digits"
 sys.path.append(str(DIGITS))
@@ -38,6 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_demo_writes_these_files_and_no_other(finished: tuple[Path, str]) -> None:
     out, _ = finished
     assert sorted(path.name for path in out.iterdir()) == [
+        "digits.engine",
         "digits.onnx",
         "report.json",
         "where_it_looks.png",
@@ -76,6 +80,22 @@ def test_report_says_what_was_run_and_on_what(finished: tuple[Path, str]) -> Non
     for layers in ("deformable", "plain"):
         losses = facts["training"][layers]["loss_by_epoch"]
         assert losses[-1] < losses[0]
+
+
+def test_engine_is_built_of_the_trained_model(finished: tuple[Path, str]) -> None:
+    out, printed = finished
+    facts = json.loads((out / "report.json").read_text())
+    assert facts["versions"]["tensorrt_rtx"] == importlib.metadata.version("tensorrt_rtx")
+    built = facts["engine"]
+    assert built["verification"]["passed"]
+    assert built["engine"]["bytes"] == (out / "digits.engine").stat().st_size
+    assert set(built["engine"]["nodes"]) <= set(built["precision"]["lowered"])
+    deformable = [node.name for node in dcn_deploy.inspect_model(out / "digits.onnx").nodes]
+    assert built["engine"]["nodes"] == deformable
+    assert deformable
+    end = " ".join(printed.split())
+    assert "tensorrt_rtx" in end
+    assert (gpu_problem() or "run it with dcn_deploy.TensorRTRunner") in end
 
 
 def test_picture_shows_three_colours_of_points(finished: tuple[Path, str]) -> None:

@@ -61,7 +61,7 @@ def test_command_line(folder: Path, command: str) -> None:
 
 def test_every_command_is_shown() -> None:
     shown = {shlex.split(command)[1] for command in COMMANDS}
-    assert shown == {"doctor", "inspect", "verify", "run", "bench"}
+    assert shown == {"doctor", "inspect", "build", "verify", "run", "bench"}
 
 
 def test_figures_are_those_of_the_results() -> None:

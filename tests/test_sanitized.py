@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from native_build import ROOT, build
+from native_build import ROOT, sanitized
 
 # The exit status of a process that a sanitizer found fault with.
 _FOUND = 99
@@ -22,20 +22,14 @@ _LIBRARIES = ("torch", "onnxruntime")
 
 
 @pytest.fixture(scope="module")
-def sanitized() -> Path:
-    return build(
-        "sanitized",
-        "-DDCN_SANITIZE=address,undefined",
-        "-DDCN_CORE_TEST=ON",
-        "-DDCN_TORCH=ON",
-        "-DDCN_ONNXRUNTIME=ON",
-    )
+def built() -> Path:
+    return sanitized("core_test", *(f"dcn_deploy_{host}" for host in _LIBRARIES))
 
 
 @pytest.mark.parametrize("instruction_set", ["avx512_bf16", "avx512", "avx2", "baseline"])
-def test_core(sanitized: Path, instruction_set: str) -> None:
+def test_core(built: Path, instruction_set: str) -> None:
     done = subprocess.run(
-        [str(sanitized / "tests" / "core" / "core_test")],
+        [str(built / "tests" / "core" / "core_test")],
         env={**os.environ, "DCN_DEPLOY_ISA": instruction_set},
         capture_output=True,
         text=True,
@@ -48,7 +42,7 @@ def test_core(sanitized: Path, instruction_set: str) -> None:
     assert re.search(r": [1-9]\d* runs, 0 failures\n$", done.stdout)
 
 
-def test_libraries_inside_their_hosts(sanitized: Path, tmp_path: Path) -> None:
+def test_libraries_inside_their_hosts(built: Path, tmp_path: Path) -> None:
     """Right and wrong calls, and many at a time, in a Python that starts with the runtime of ASan.
 
     The hosts are not instrumented: what is watched is our code, and every block of memory.
@@ -57,7 +51,7 @@ def test_libraries_inside_their_hosts(sanitized: Path, tmp_path: Path) -> None:
     libraries.mkdir()
     for host in _LIBRARIES:
         name = f"libdcn_deploy_{host}.so"
-        shutil.copy(sanitized / "plugins" / host / name, libraries / name)
+        shutil.copy(built / "plugins" / host / name, libraries / name)
     found = tmp_path / "found"
     tests = ("test_onnxruntime.py", "test_onnxruntime_errors.py", "test_onnxruntime_threads.py")
     done = subprocess.run(

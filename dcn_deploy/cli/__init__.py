@@ -15,6 +15,7 @@ from ..availability import first_line, version_of
 from ..model_inputs import InputError
 from ..onnx_graph import ModelFileError
 from .bench import bench
+from .build import build
 from .doctor import doctor
 from .inspect import inspect
 from .output import BAD_INPUT, CHECK_FAILED, MISSING, UNEXPECTED, RunError, errors
@@ -39,7 +40,7 @@ app = typer.Typer(
     f"fault of this program, whose traceback {_TRACEBACK_VARIABLE}=1 in the environment shows. "
     "With --json, stdout is one JSON document; messages and progress go to stderr.",
 )
-for command in (doctor, inspect, verify, run, bench):
+for command in (doctor, inspect, build, verify, run, bench):
     app.command()(command)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..availability import Verdict
 from ..inspection import ModelReport, NodeReport, inspect_model
 from ..onnx_graph import Shape
 from .output import JsonOption, by, emit, megabytes
@@ -32,7 +35,9 @@ def _render(report: ModelReport) -> RenderableType:
     if not report.nodes:
         parts.append(Text("It has no deformable convolution.", "yellow"))
         return Group(*parts)
-    parts += [_nodes(report.nodes), _runtimes(report.nodes)]
+    parts.append(_nodes(report.nodes))
+    parts.append(_verdicts("runs here in", [node.runtimes for node in report.nodes]))
+    parts.append(_verdicts("in an engine of", [node.tensorrt for node in report.nodes]))
     problems: dict[tuple[str, str], list[str]] = {}
     for node in report.nodes:
         for problem in node.problems:
@@ -96,17 +101,15 @@ def _value(value: object) -> str:
     return by(value) if len(value) == 2 else ",".join(map(str, value))
 
 
-def _runtimes(nodes: tuple[NodeReport, ...]) -> Table:
+def _verdicts(title: str, nodes: Sequence[Sequence[Verdict]]) -> Table:
+    """One row for each runtime and answer, with the number of nodes that it is the answer for."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("runs here in")
+    table.add_column(title)
     table.add_column("nodes")
     table.add_column("how, or why not", overflow="fold")
-    counts: dict[tuple[str, bool, str], int] = {}
-    for node in nodes:
-        for verdict in node.runtimes:
-            key = (verdict.runtime, verdict.runs, verdict.reason)
-            counts[key] = counts.get(key, 0) + 1
-    for (runtime, runs, reason), count in counts.items():
-        mark = Text(f"{count} yes" if runs else f"{count} no", "green" if runs else "yellow")
-        table.add_row(runtime, mark, reason)
+    counts = Counter(verdict for verdicts in nodes for verdict in verdicts)
+    runtimes = list(dict.fromkeys(verdict.runtime for verdict in counts))
+    for verdict, count in sorted(counts.items(), key=lambda item: runtimes.index(item[0].runtime)):
+        answer, colour = ("yes", "green") if verdict.runs else ("no", "yellow")
+        table.add_row(verdict.runtime, Text(f"{count} {answer}", colour), verdict.reason)
     return table

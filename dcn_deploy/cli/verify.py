@@ -10,6 +10,7 @@ import typer
 from ..inspection import inspect_model
 from ..model_inputs import InputError
 from ..verification import verify as verify_model
+from ..verification.compare import RUNTIMES
 from .eager import load_eager
 from .inputs import InputOption, SeedOption, SizeOption, gather
 from .inspect import ModelArgument
@@ -30,6 +31,14 @@ def verify(
         Path | None,
         typer.Option(help="Weights of the nn.Module, a state dict.", show_default=False),
     ] = None,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="onnxruntime, or tensorrt where there is a GPU; repeat it for both. Otherwise "
+            "onnxruntime.",
+            show_default=False,
+        ),
+    ] = None,
     inputs: InputOption = None,
     size: SizeOption = None,
     runs: Annotated[
@@ -49,14 +58,19 @@ def verify(
     """Check that an ONNX file computes what a model computes.
 
     Compares every output and every deformable node, in onnxruntime with this project's library and
-    in onnxruntime alone, on several inputs; with other batch and image sizes too where the file's
-    are dynamic. Exit code 1 if something differs, or if nothing could be compared.
+    in onnxruntime alone, or as a TensorRT engine, on several inputs; with other batch and image
+    sizes too where the file's are dynamic. Exit code 1 if something differs, or if nothing could be
+    compared.
 
     Example: dcn-deploy verify model.onnx --against mypkg.models:build --checkpoint weights.pth
     """
     is_file = Path(against).is_file() or against.endswith(".onnx")
     if is_file and checkpoint is not None:
         raise InputError("--checkpoint is for --against package.module:callable, not for a file")
+    runtimes = [name for name in RUNTIMES if name in (runtime or RUNTIMES[:1])]
+    for name in runtime or ():
+        if name not in RUNTIMES:
+            raise InputError(f"--runtime {name}: expected {' or '.join(RUNTIMES)}")
     specs = inspect_model(model).inputs
     baseline = against if is_file else load_eager(against, checkpoint)
     tensors = gather(specs, files=inputs, random=True, sizes=size, seed=seed)
@@ -65,6 +79,7 @@ def verify(
             model,
             baseline,
             tuple(tensors.values()),
+            runtimes=runtimes,
             runs=runs,
             seed=seed,
             tolerance=tolerance,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -22,14 +22,13 @@ from .eager import EagerSide
 from .nodes import attributes_that_differ, check_node
 from .notes import comparison_notes, file_notes
 from .observation import NotRunnableError, Observation, Side
-from .onnx_side import OnnxSide, our_side, stock_side
+from .onnx_side import our_side, stock_side
 from .pairing import Model, Paired, pair
 from .report import CaseReport, OutputCheck, SideReport, VerificationReport
+from .tensorrt_side import TENSORRT, TensorRTSide
 
-_SIDES: tuple[tuple[str, Callable[[Path], OnnxSide]], ...] = (
-    (availability.OURS, our_side),
-    (availability.STOCK, stock_side),
-)
+Runtime = Literal["onnxruntime", "tensorrt"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 
 
 def verify(
@@ -40,6 +39,7 @@ def verify(
     *,
     name: str | None = None,
     input_names: Sequence[str] | None = None,
+    runtimes: Sequence[Runtime] = ("onnxruntime",),
     runs: int = 3,
     seed: int = 0,
     tolerance: float | None = None,
@@ -50,7 +50,8 @@ def verify(
 
     The file runs in onnxruntime with this project's library, and in onnxruntime alone where that
     has the operator. Compared are every output with the baseline's, and every deformable node with
-    the float64 reference on its own inputs and with the baseline's node in the same place.
+    the float64 reference on its own inputs and with the baseline's node in the same place. In
+    TensorRT, where there is a GPU, it runs as an engine, of which the outputs are compared.
 
     Args:
         onnx_path: the file.
@@ -62,6 +63,7 @@ def verify(
         input_names: the file's names for the tensors in args and kwargs, in forward's order;
             default: forward's own names. Where the file has other names, its inputs are taken to
             be those tensors in that order.
+        runtimes: where the file runs: "onnxruntime", "tensorrt" or both
         runs: how many sets of inputs of the given sizes; from the second on, random ones.
         seed: of the random inputs.
         tolerance: greatest ||a - b|| / ||b|| of an output; default: MODEL_TOLERANCE of the least
@@ -71,11 +73,11 @@ def verify(
         progress: called with a line of text as each run starts.
 
     Raises:
-        ValueError: the model, runs or tolerance is not one of those listed here.
+        ValueError: the model, runtimes, runs or tolerance is not one of those listed here.
         ModelFileError: the file is not an ONNX model.
         InputError: ``args`` do not fit the file, or the baseline cannot run on them.
     """
-    _require(model, runs, tolerance)
+    _require(model, runtimes, runs, tolerance)
     file = inspect_model(onnx_path)
     if name is not None:
         file = replace(file, path=name)
@@ -90,16 +92,18 @@ def verify(
     ]
     not_run: dict[str, str] = {}
     sides: list[Side] = []
-    for runtime, make in _SIDES:
+    cases = list(make_cases(tensors, file.inputs, runs=runs, seed=seed, sizes=sizes))
+    makers = _makers(runtimes, file, cases)
+    for runtime, make in makers.items():
         progress(f"{runtime}: loading")
         try:
             sides.append(_load(runtime, make, Path(onnx_path), file))
         except NotRunnableError as error:
             not_run[runtime] = str(error)
 
-    reports: dict[str, list[CaseReport]] = {runtime: [] for runtime, _ in _SIDES}
+    reports: dict[str, list[CaseReport]] = {runtime: [] for runtime in makers}
     resized: list[bool] = []
-    for case in make_cases(tensors, file.inputs, runs=runs, seed=seed, sizes=sizes):
+    for case in cases:
         progress(f"{baseline.name}: {case.name}")
         expected = _observe(baseline, case, notes)
         if case.resized:
@@ -112,6 +116,8 @@ def verify(
             progress(f"{side.name}: {case.name}")
             reports[side.name].append(_compare(side, case, expected, tolerance, file))
 
+    if any(side.name == TENSORRT for side in sides):
+        notes.append(f"{TENSORRT}: compared through the outputs only")
     notes += file_notes(file) + comparison_notes(reports.values())
     return VerificationReport(
         path=file.path,
@@ -126,10 +132,26 @@ def verify(
     )
 
 
-def _require(model: Any, runs: int, tolerance: float | None) -> None:
+def _makers(
+    runtimes: Sequence[Runtime], file: ModelReport, cases: Sequence[Case]
+) -> dict[str, Callable[[Path], Side]]:
+    """How to load the file in each way to run it, by the name that the report gives it."""
+    makers: dict[str, Callable[[Path], Side]] = {}
+    if "onnxruntime" in runtimes:
+        makers |= {availability.OURS: our_side, availability.STOCK: stock_side}
+    if "tensorrt" in runtimes:
+        makers[TENSORRT] = lambda path: TensorRTSide(path, file.inputs, cases)
+    return makers
+
+
+def _require(model: Any, runtimes: Sequence[Runtime], runs: int, tolerance: float | None) -> None:
     if not callable(model) and not isinstance(model, (str, os.PathLike)):
         raise ValueError(
             f"model is {model!r}, expected a module, a function or the path of an ONNX file"
+        )
+    if not runtimes or not set(runtimes) <= set(RUNTIMES):
+        raise ValueError(
+            f"runtimes is {runtimes!r}, expected a list of {' or '.join(RUNTIMES)}, or both"
         )
     if runs < 1:
         raise ValueError(f"runs is {runs}, expected at least 1: the inputs given")
@@ -148,7 +170,7 @@ class _Broken:
         raise self._error
 
 
-def _load(name: str, make: Callable[[Path], OnnxSide], path: Path, file: ModelReport) -> Side:
+def _load(name: str, make: Callable[[Path], Side], path: Path, file: ModelReport) -> Side:
     # What a runtime says of an invalid node is a finding about the file, not about the runtime.
     for node in (node for node in file.nodes if node.valid):
         for verdict in node.runtimes:

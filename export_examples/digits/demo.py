@@ -1,4 +1,5 @@
-"""Train, export, verify and compare on real data, and show where the deformable layer looks.
+"""Train, export, verify and compare on real data, show where the deformable layer looks, and build
+a TensorRT engine.
 
     python export_examples/digits/demo.py [--out demo_out] [--epochs 70] [--threads 2] [--quick]
 
@@ -17,6 +18,7 @@ from typing import Any
 
 import comparison
 import data
+import engine
 import picture
 import report
 import torch
@@ -38,8 +40,9 @@ def main() -> int:
     options = _options()
     console = Console()
     options.out.mkdir(parents=True, exist_ok=True)
-    onnx_path, report_path, picture_path = (
-        options.out / name for name in ("digits.onnx", "report.json", "where_it_looks.png")
+    onnx_path, engine_path, report_path, picture_path = (
+        options.out / name
+        for name in ("digits.onnx", "digits.engine", "report.json", "where_it_looks.png")
     )
 
     scans, test_scans = data.load(SEED)
@@ -85,6 +88,9 @@ def main() -> int:
     onnx_bytes = onnx_path.stat().st_size
     console.print(comparison.as_table(results, len(labels), onnx_bytes))
 
+    with console.status("building a TensorRT engine"):
+        built = engine.build(onnx_path, engine_path, images[:32])
+
     report.write(picture_path, _picture(model, images, labels, poses).savefig)
     facts = {
         "machine": report.machine(),
@@ -101,11 +107,15 @@ def main() -> int:
         "onnx": {"bytes": onnx_bytes, "form": exported.form, "opset": exported.opset},
         "verification": exported.verification.to_dict() if exported.verification else None,
         "runtimes": {name: asdict(result) for name, result in results.items()},
+        "engine": engine.facts(built),
     }
     text = json.dumps(facts, indent=2) + "\n"
     report.write(report_path, lambda path: path.write_text(text))
     for path in (onnx_path, report_path, picture_path):
         console.print(f"wrote {path}")
+    console.print(engine.as_text(built))
+    if not isinstance(built, str):
+        console.print(f"wrote {engine_path}")
 
     differing = comparison.differing_predictions(results)
     if differing:

@@ -12,7 +12,8 @@ import torch
 
 from dcn_deploy.contract import contract
 
-_PACKAGES = ("dcn_deploy", "torch", "onnx", "onnxruntime", "numpy", "scikit-learn", "matplotlib")
+_PACKAGES = ("dcn_deploy", "torch", "onnx", "onnxruntime", "tensorrt_rtx", "numpy")
+_PACKAGES += ("scikit-learn", "matplotlib")
 
 
 def machine() -> dict[str, str | int | None]:

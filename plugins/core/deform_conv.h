@@ -16,6 +16,10 @@
 #include <string>
 #include <vector>
 
+#include "inline.h"
+
+struct CUstream_st;  // what a cudaStream_t points to; CUDA's headers are not needed to name it
+
 namespace dcn {
 
 inline constexpr char kDomain[] = "dcn_deploy";
@@ -88,11 +92,11 @@ struct Problem {
   int64_t dilation_h = 1, dilation_w = 1;
   int64_t group = 1, offset_group = 1;
 
-  int64_t taps() const { return kernel_h * kernel_w; }
-  int64_t in_pixels() const { return in_h * in_w; }
-  int64_t out_pixels() const { return out_h * out_w; }
-  int64_t group_in_channels() const { return in_channels / group; }
-  int64_t group_out_channels() const { return out_channels / group; }
+  DCN_INLINE int64_t taps() const { return kernel_h * kernel_w; }
+  DCN_INLINE int64_t in_pixels() const { return in_h * in_w; }
+  DCN_INLINE int64_t out_pixels() const { return out_h * out_w; }
+  DCN_INLINE int64_t group_in_channels() const { return in_channels / group; }
+  DCN_INLINE int64_t group_out_channels() const { return out_channels / group; }
 };
 
 // Empty message: all is well.
@@ -100,6 +104,9 @@ struct Status {
   std::string message;
   bool ok() const { return message.empty(); }
 };
+
+// Checks the attributes alone, for a host that knows nothing of the tensors yet.
+Status check_attributes(const Attributes& attributes);
 
 // Checks everything that can be checked of `inputs` (kInputCount of them, in ONNX order) and
 // `attributes`, and fills `problem`. Unknown sizes are passed over, so that the same function
@@ -129,7 +136,8 @@ struct Executor {
   int threads = 1;  // a hint for the size of work items; results never depend on it
 };
 
-// Pointers are to dense tensors of problem.dtype (offset, mask: problem.coordinate_dtype).
+// Pointers are to dense tensors of problem.dtype (offset, mask: problem.coordinate_dtype), in the
+// memory of the device that computes.
 struct ForwardArgs {
   const void* input = nullptr;          // [N, C, H, W]
   const void* weight = nullptr;         // [O, C/group, kH, kW]; not read if there is a packed one
@@ -169,4 +177,20 @@ void backward(const Problem& problem, const BackwardArgs& args, const Executor& 
 const char* instruction_set();
 
 }  // namespace cpu
+
+// ---- CUDA entry points ----------------------------------------------------------------------
+
+namespace cuda {
+
+// Device memory that forward() needs beside its tensors, in bytes. Never more for smaller sizes, so
+// that a host that knows its largest problem asks once.
+size_t workspace_bytes(const Problem& problem);
+
+// Enqueues the operation on `stream` of the current device and returns: nothing is allocated, nothing
+// waits, so a CUDA graph can capture it. `workspace` is aligned to 256 bytes and must not be used by
+// anything else until the stream is past this point. float32 is computed in full float32, never in
+// TF32. The error names the device and the architectures that this build has kernels for.
+Status forward(const Problem& problem, const ForwardArgs& args, void* workspace, CUstream_st* stream);
+
+}  // namespace cuda
 }  // namespace dcn

@@ -51,19 +51,6 @@ Status check_list(const char* name, const std::vector<int64_t>& values, size_t c
   return {};
 }
 
-Status check_attributes(const Attributes& a) {
-  Status status;
-  if (!a.kernel_shape.empty())
-    if (status = check_list("kernel_shape", a.kernel_shape, 2, 1); !status.ok()) return status;
-  if (status = check_list("strides", a.strides, 2, 1); !status.ok()) return status;
-  if (status = check_list("pads", a.pads, 4, 0); !status.ok()) return status;
-  if (status = check_list("dilations", a.dilations, 2, 1); !status.ok()) return status;
-  if (a.group < 1) return error("attribute group is ", a.group, ", expected at least 1");
-  if (a.offset_group < 1)
-    return error("attribute offset_group is ", a.offset_group, ", expected at least 1");
-  return {};
-}
-
 Status check_ranks(const TensorInfo* inputs) {
   static constexpr size_t kRanks[kInputCount] = {4, 4, 4, 1, 4};
   static constexpr const char* kLayouts[kInputCount] = {"[N, C, H, W]", "[O, C/group, kH, kW]",
@@ -241,6 +228,24 @@ const char* name_of(DType dtype) {
     case DType::kUnknown: break;
   }
   return "unknown";
+}
+
+Status check_attributes(const Attributes& a) {
+  Status status;
+  if (!a.kernel_shape.empty())
+    if (status = check_list("kernel_shape", a.kernel_shape, 2, 1); !status.ok()) return status;
+  if (status = check_list("strides", a.strides, 2, 1); !status.ok()) return status;
+  if (status = check_list("pads", a.pads, 4, 0); !status.ok()) return status;
+  if (status = check_list("dilations", a.dilations, 2, 1); !status.ok()) return status;
+  const auto check_group = [](const char* name, int64_t value) {
+    if (value < 1) return error("attribute ", name, " is ", value, ", expected at least 1");
+    if (value > kMaxInt32)
+      return error("attribute ", name, " is ", value, ", expected at most ", kMaxInt32);
+    return Status{};
+  };
+  if (status = check_group("group", a.group); !status.ok()) return status;
+  if (status = check_group("offset_group", a.offset_group); !status.ok()) return status;
+  return {};
 }
 
 Status check(const Attributes& attributes, const TensorInfo* inputs, Problem* problem) {

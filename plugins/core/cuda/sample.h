@@ -1,0 +1,92 @@
+// The first half of the plain CUDA forward: the samples of a run of output pixels, mask included, as
+// the columns of a matrix. multiply.h multiplies it by the weight.
+//
+// A thread owns a pixel and one tap of one offset group: it finds out where the sample lies, and takes
+// it from several channels. Threads beside each other own pixels beside each other, which is how the
+// tensors lie in memory.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "deform_conv.h"
+#include "dtype.h"
+#include "sampling.h"
+
+namespace dcn::cuda {
+
+// A run of output pixels, counted through all images of the batch.
+struct Chunk {
+  int64_t first;
+  int64_t pixels;
+};
+
+inline constexpr int kSampleThreads = 128;
+inline constexpr int kChannelsPerThread = 16;
+
+// The four corners of a sample in a plane, and what each weighs. A corner outside the image is zero
+// and is not read: the weight alone would turn an infinite pixel elsewhere into NaN.
+template <class A>
+struct Corners {
+  int32_t at[4];  // index in the plane, or -1
+  A weight[4];
+
+  DCN_INLINE Corners(const AxisSample<A>& y, const AxisSample<A>& x, int32_t height, int32_t width,
+                     A mask) {
+    const A weight_y[2] = {(1 - y.fraction) * mask, y.fraction * mask};
+    const A weight_x[2] = {1 - x.fraction, x.fraction};
+    for (int i = 0; i < 4; ++i) {
+      const int32_t row = y.low + i / 2, column = x.low + i % 2;
+      const bool inside = row >= 0 && row < height && column >= 0 && column < width;
+      at[i] = inside ? row * width + column : -1;
+      weight[i] = weight_y[i / 2] * weight_x[i % 2];
+    }
+  }
+
+  template <class T>
+  DCN_INLINE A sample(const T* plane) const {
+    A sum = 0;
+    for (int i = 0; i < 4; ++i) sum += weight[i] * (at[i] < 0 ? A(0) : A(load(plane[at[i]])));
+    return sum;
+  }
+};
+
+// T: dtype of the data; C: of offset and mask.
+template <class T, class C>
+__global__ void sample_columns(const Problem p, const ForwardArgs args, const Chunk chunk,
+                               Arithmetic<T>* columns) {  // [C*kH*kW, chunk.pixels]
+  using A = Arithmetic<T>;
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (i >= chunk.pixels) return;
+  const int64_t image = (chunk.first + i) / p.out_pixels();
+  const int64_t pixel = (chunk.first + i) % p.out_pixels();
+  const int64_t first_y = pixel / p.out_w * p.stride_h - p.pad_top;
+  const int64_t first_x = pixel % p.out_w * p.stride_w - p.pad_left;
+  const int32_t height = static_cast<int32_t>(p.in_h), width = static_cast<int32_t>(p.in_w);
+  const int64_t group_channels = p.in_channels / p.offset_group;
+  const int64_t rows = p.offset_group * p.taps();
+  for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
+    const int64_t group = row / p.taps(), tap = row % p.taps();
+    const int64_t at = (image * rows + row) * p.out_pixels() + pixel;        // in mask
+    const int64_t at_y = (image * rows + row) * 2 * p.out_pixels() + pixel;  // in offset
+    const C* offset = static_cast<const C*>(args.offset);
+    const A offset_y = load(offset[at_y]), offset_x = load(offset[at_y + p.out_pixels()]);
+    const A mask = args.mask ? A(load(static_cast<const C*>(args.mask)[at])) : A(1);
+    const int64_t y = first_y + tap / p.kernel_w * p.dilation_h;
+    const int64_t x = first_x + tap % p.kernel_w * p.dilation_w;
+    const Corners<A> corners(sample_axis(offset_y, static_cast<int32_t>(y), height),
+                             sample_axis(offset_x, static_cast<int32_t>(x), width), height, width,
+                             mask);
+    for (int64_t first = int64_t{blockIdx.z} * kChannelsPerThread; first < group_channels;
+         first += int64_t{gridDim.z} * kChannelsPerThread) {
+      const int64_t last = first + kChannelsPerThread;
+      for (int64_t c = first; c < (last < group_channels ? last : group_channels); ++c) {
+        const int64_t channel = group * group_channels + c;
+        const T* plane =
+            static_cast<const T*>(args.input) + (image * p.in_channels + channel) * p.in_pixels();
+        columns[(channel * p.taps() + tap) * chunk.pixels + i] = corners.sample(plane);
+      }
+    }
+  }
+}
+
+}  // namespace dcn::cuda

@@ -1,0 +1,1 @@
+// A library needs a source: CMakeLists.txt says what this one is for.
