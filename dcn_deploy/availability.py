@@ -24,6 +24,8 @@ class Verdict:
     runs: bool
     reason: str
     """How it runs it, or why not and what to do."""
+    fix: str = ""
+    """The command that gets it to run there, where one does."""
 
 
 def version_of(package: str) -> str | None:

@@ -6,6 +6,7 @@ Inspection and verification look at the same graph: shapes inferred, model-local
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 import re
@@ -199,6 +200,30 @@ def deformable_nodes(model: ir.Model) -> list[DeformableNode]:
                         yield from walk(subgraph, inner)
 
     return list(walk(model.graph, ""))
+
+
+def origin_of(node: ir.Node) -> str:
+    """Where a node came from: its own note of one line, or what torch's exporter notes of modules.
+
+    Other exporters' notes hold whole stacks of source lines: those say nothing to a user.
+    """
+    note = (node.doc_string or "").strip()
+    if note and "\n" not in note:
+        return note
+    return _module_of(node)
+
+
+def _module_of(node: ir.Node) -> str:
+    """ "backbone.layer1.conv: models.DeformBlock" of the scopes that torch's exporter notes."""
+    try:
+        paths, classes = (
+            ast.literal_eval(node.metadata_props[f"pkg.torch.onnx.{name}"])
+            for name in ("name_scopes", "class_hierarchy")
+        )
+        # The outermost scope is the model itself, the innermost the operator.
+        return f"{paths[-2]}: {classes[-2]}" if paths[-2] else str(classes[-2])
+    except (KeyError, ValueError, SyntaxError, IndexError, TypeError):
+        return ""
 
 
 def shape_of(value: ir.Value) -> Shape | None:

@@ -99,7 +99,12 @@ def _from_files(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[st
     return tensors
 
 
-def _sizes(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, list[int]]:
+def parse_sizes(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, list[int]]:
+    """ "1x3x224x224" for the inputs in order, or "name=1x3x224x224", by input.
+
+    Raises:
+        InputError: it is not such a text, or the model has no such input.
+    """
     sizes: dict[str, list[int]] = {}
     for value in values:
         text = value.partition("=")[2] or value
@@ -157,7 +162,7 @@ def gather(
             f"the model takes {expected_text(specs)}; give --input {missing[0].name}=x.npy, or "
             "--random"
         )
-    wanted = _sizes(sizes or [], specs)
+    wanted = parse_sizes(sizes or [], specs)
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         spec.name: given[spec.name]

@@ -9,15 +9,20 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from ..availability import version_of
 from ..contract import contract
+from ..onnx_graph import deformable_nodes, origin_of
 from .forms import Form
 
 
 def sign(model: ir.Model, form: Form, exporter: str) -> None:
     """Name producer, version, form and op version; take out what the exporter noted of its work.
 
-    The exporters' notes hold lines of source code and paths of the machine that they ran on.
+    The exporters' notes hold lines of source code and paths of the machine that they ran on. Of
+    each deformable node its layer is kept, as the node's doc_string.
     """
+    origins = {entry.node: origin_of(entry.node) for entry in deformable_nodes(model)}
     ClearMetadataAndDocStringPass()(model)
+    for node, origin in origins.items():
+        node.doc_string = origin or None
     model.producer_name = "dcn_deploy"
     model.producer_version = version_of("dcn_deploy") or "unknown"
     model.metadata_props.clear()
