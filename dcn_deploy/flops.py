@@ -13,7 +13,6 @@ from typing import Any
 
 import onnx_ir as ir
 
-from .contract import contract
 from .model_inputs import InputError, shape_text
 from .onnx_graph import DeformableNode, deformable_nodes, prepare, shape_of
 

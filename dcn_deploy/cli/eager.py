@@ -13,6 +13,19 @@ import torch
 from ..model_inputs import InputError
 
 
+def load_baseline(against: str | None, checkpoint: Path | None) -> torch.nn.Module | str | None:
+    """What ``--against`` names: the module, or the path of the ONNX file; None for nothing.
+
+    Raises:
+        InputError: as ``load_eager``; or a checkpoint is given where there is no module.
+    """
+    is_file = against is not None and (Path(against).is_file() or against.endswith(".onnx"))
+    if checkpoint is not None and (is_file or against is None):
+        given = "for a file" if is_file else "without it"
+        raise InputError(f"--checkpoint is for --against package.module:callable, not {given}")
+    return against if is_file or against is None else load_eager(against, checkpoint)
+
+
 def load_eager(spec: str, checkpoint: Path | None) -> torch.nn.Module:
     """Import a module or a function that makes one, and load its weights.
 
