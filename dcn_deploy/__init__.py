@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from . import reference
 from ._native import MissingLibraryError
+from .converting import ConvertedLayer, convert, convertible_layers
+from .errors import ConversionError
 from .exporting import ExportError, ExportReport, export
 from .inspection import inspect_model
 from .model_inputs import InputError
@@ -14,6 +16,8 @@ from .runtimes.onnxruntime import onnxruntime_library, ort_session
 from .verification import VerificationError, VerificationReport, verify
 
 __all__ = [
+    "ConversionError",
+    "ConvertedLayer",
     "DeformConv2d",
     "ExportError",
     "ExportReport",
@@ -22,6 +26,8 @@ __all__ = [
     "ModelFileError",
     "VerificationError",
     "VerificationReport",
+    "convert",
+    "convertible_layers",
     "deform_conv2d",
     "export",
     "inspect_model",

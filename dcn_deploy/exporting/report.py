@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..inspection import ModelReport, NodeReport
 from ..model_inputs import shape_text
+from .conversion import Converted
 from .forms import Form
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class ExportReport:
     """The file as ``dcn-deploy inspect`` sees it."""
     verification: VerificationReport | None
     """None where the export was asked not to verify."""
+    conversion: Converted = field(default_factory=Converted)
+    """Which layers were other libraries'."""
 
     @property
     def opset(self) -> int:
@@ -44,5 +47,7 @@ class ExportReport:
             attributes = " ".join(f"{name}={value}" for name, value in node.attributes.items())
             sizes = " -> ".join(shape_text(node.shapes[name]) for name in ("input", "output"))
             lines.append(f"  {node.name}: {node.dtype} {sizes}, {attributes}")
+        if self.conversion.layers:
+            lines.append(f"converted:\n{self.conversion}")
         lines.append(str(self.verification) if self.verification else "not verified, as asked")
         return "\n".join(lines)
