@@ -24,12 +24,15 @@ Once = Callable[[], object]
 
 @dataclass(frozen=True)
 class Work:
-    """A model in one dtype, with its inputs in that dtype."""
+    """A model in one dtype, and its inputs."""
 
     path: Path
+    dtype: str
+    """What the model computes in; "-" where nothing says it."""
     module: torch.nn.Module | None
     """The PyTorch model that the file came from, if it is at hand."""
     inputs: Mapping[str, Tensor]
+    """As the file takes them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def _memory(work: Work, threads: int, *, ours: bool) -> int | None:
 
 
 def _eager_memory(work: Work, threads: int) -> int:
-    """The weights, and what a run adds to this process: at least, for what it reuses is not seen."""
+    """The weights, and what a run adds to this process; what it reuses does not show."""
     once = _eager(work, threads)
     forget()
     before = peak()
@@ -75,9 +78,13 @@ def _eager_memory(work: Work, threads: int) -> int:
 
 def _eager(work: Work, threads: int) -> Once:
     assert work.module is not None
-    tensors = list(work.inputs.values())
+    dtype = getattr(torch, work.dtype)
+    tensors = [
+        tensor.to(dtype) if tensor.is_floating_point() else tensor
+        for tensor in work.inputs.values()
+    ]
     # A copy: the caller's keeps its dtype and its mode.
-    module = copy.deepcopy(work.module).eval().to(tensors[0].dtype)
+    module = copy.deepcopy(work.module).eval().to(dtype)
 
     def once() -> object:
         torch.set_num_threads(threads)

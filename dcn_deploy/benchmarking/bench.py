@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from ..availability import first_line
+from ..exporting import files
 from ..inspection import ModelReport, inspect_model
 from ..model_inputs import check_inputs
+from ..onnx_graph import load
+from ..precision import PRECISIONS, Precision, lower
 from .backends import Backend, Once, Work, backends
-from .report import BenchReport, Timing, summarise
+from .report import EAGER, BenchReport, Timing, summarise
 
 # Runs of one backend in a row, before the next has its turn.
 _IN_A_ROW = 5
@@ -32,6 +35,7 @@ def bench(
     inputs: Mapping[str, Tensor],
     *,
     model: torch.nn.Module | None = None,
+    dtypes: Sequence[str] | None = None,
     threads: int | Sequence[int] | None = None,
     repeat: int = 50,
     memory: bool = True,
@@ -47,13 +51,15 @@ def bench(
         path: the ONNX file
         inputs: by name
         model: the PyTorch model, to be timed in eager mode on the same tensors, in order
+        dtypes: to compute in: the file's own, and of a float32 file also "float16" and "bfloat16",
+            each in a copy that is thrown away, offsets in float32; default: the file's own
         threads: of each backend, one number or several; default: every CPU
         repeat: counted runs of each. The p99 of less than 100 runs is the slowest of them.
         memory: measure the memory too, in a process of its own for each
         progress: called with the number of runs done and of all
 
     Raises:
-        ValueError: repeat or threads is less than 1.
+        ValueError: repeat or threads is less than 1, or a dtype is none of those.
         ModelFileError: the file is not an ONNX model.
         InputError: ``inputs`` do not fit it.
     """
@@ -62,16 +68,26 @@ def bench(
         raise ValueError(f"repeat is {repeat} and threads {threads}, expected at least 1 each")
     file = inspect_model(path)
     check_inputs(inputs, file.inputs)
-    work = Work(Path(path), model, inputs)
-    rows = [
-        _Row(backend, work, _dtype(file), count) for count in counts for backend in backends(model)
-    ]
-    with _torch_threads():
+    own = _dtype(file)
+    for dtype in dtypes or ():
+        if dtype not in (own, *PRECISIONS):
+            allowed = ", ".join(dict.fromkeys((own, *PRECISIONS)))
+            raise ValueError(f"dtype {dtype!r}, expected one of {allowed}: {path} is {own}")
+    with TemporaryDirectory() as folder, _torch_threads():
+        rows = []
+        for dtype in dtypes or (own,):
+            work, problem = _in_dtype(Work(Path(path), own, model, inputs), dtype, Path(folder))
+            rows += [
+                _Row(backend, work, count, problem)
+                for count in counts
+                for backend in backends(model)
+            ]
         for row in rows:
             row.prepare()
         _take_turns([row for row in rows if row.once is not None], repeat, progress)
+        timings = tuple(row.timing(memory) for row in rows)
     shapes = {name: tuple(tensor.shape) for name, tensor in inputs.items()}
-    return BenchReport(os.fspath(path), shapes, tuple(row.timing(memory) for row in rows))
+    return BenchReport(os.fspath(path), shapes, timings)
 
 
 def _dtype(file: ModelReport) -> str:
@@ -80,18 +96,35 @@ def _dtype(file: ModelReport) -> str:
     return next((dtype for dtype in found if dtype and "float" in dtype), "-")
 
 
+def _in_dtype(work: Work, dtype: str, folder: Path) -> tuple[Work, str]:
+    """The model written in another dtype; and why it cannot be, where it cannot."""
+    if dtype == work.dtype:
+        return work, ""
+    path = folder / f"{dtype}.onnx"
+    problem = ""
+    try:
+        lowered = load(work.path)
+        lower(lowered, cast(Precision, dtype))
+        files.write(lowered, path, None)
+    except Exception as error:  # whatever stands against it, the report says it
+        problem = first_line(error)
+    return replace(work, path=path, dtype=dtype), problem
+
+
 class _Row:
     """One line of the table, as it comes about."""
 
-    def __init__(self, backend: Backend, work: Work, dtype: str, threads: int) -> None:
+    def __init__(self, backend: Backend, work: Work, threads: int, problem: str) -> None:
         self.once: Once | None = None
         self.taken: list[float] = []
-        self._backend, self._work = backend, work
-        self._dtype, self._threads = dtype, threads
-        self._not_run = ""
+        self._backend, self._work, self._threads = backend, work, threads
+        # Eager PyTorch needs no file.
+        self._not_run = "" if backend.name == EAGER else problem
 
     def prepare(self) -> None:
         """Load the model and run it once, or note why that fails."""
+        if self._not_run:
+            return
         try:
             once = self._backend.prepare(self._work, self._threads)
             once()
@@ -102,7 +135,7 @@ class _Row:
 
     def timing(self, memory: bool) -> Timing:
         """What was measured."""
-        names = self._backend.name, self._dtype, self._threads
+        names = self._backend.name, self._work.dtype, self._threads
         if self.once is None:
             return Timing(*names, not_run=self._not_run)
         used = self._backend.memory(self._work, self._threads) if memory else None

@@ -33,6 +33,13 @@ def bench(
     inputs: InputOption = None,
     size: SizeOption = None,
     seed: SeedOption = 0,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="To compute in: the file's own, float16 or bfloat16. Repeat it to compare.",
+            show_default=False,
+        ),
+    ] = None,
     threads: Annotated[
         list[int] | None,
         typer.Option(
@@ -53,7 +60,8 @@ def bench(
 
     Example: dcn-deploy bench model.onnx --size 1x3x64x64 --threads 1 --threads 2
 
-    Example: dcn-deploy bench model.onnx --size 1x3x64x64 --against mypkg.models:build_model
+    Example: dcn-deploy bench model.onnx --size 1x3x64x64 --dtype float32 --dtype float16
+    --against mypkg.models:build_model
     """
     module = load_baseline(against, checkpoint)
     if isinstance(module, str):
@@ -61,15 +69,19 @@ def bench(
     tensors = gather(inspect_model(model).inputs, files=inputs, random=True, sizes=size, seed=seed)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("timing", total=None)
-        report = bench_model(
-            model,
-            tensors,
-            model=module,
-            threads=threads,
-            repeat=repeat,
-            memory=memory,
-            progress=lambda done, of: progress.update(task, completed=done, total=of),
-        )
+        try:
+            report = bench_model(
+                model,
+                tensors,
+                model=module,
+                dtypes=dtype,
+                threads=threads,
+                repeat=repeat,
+                memory=memory,
+                progress=lambda done, of: progress.update(task, completed=done, total=of),
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from error
     emit(report, report.to_dict(), as_json=as_json)
     if not any(timing.runs for timing in report.timings):
         raise typer.Exit(CHECK_FAILED)
