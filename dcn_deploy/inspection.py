@@ -114,7 +114,7 @@ class ModelReport:
         return asdict(self) | {"nodes": nodes}
 
 
-def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -> Problem | None:
+def static_problem(entry: DeformableNode) -> Problem | None:
     """What the runtime's own check will say, as far as it can be known before running."""
     cure = "correct the model, and export it again"
     for name, kind in entry.mistyped.items():
@@ -131,7 +131,7 @@ def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -
         if name not in entry.inputs:
             specs.append(None)
             continue
-        shape = shapes[name]
+        shape = shape_of(entry.inputs[name])
         sizes = (
             None
             if shape is None
@@ -187,7 +187,7 @@ def _node_report(entry: DeformableNode, path: Path) -> NodeReport:
     dtype = dtype_of(entry.inputs["input"]) if "input" in entry.inputs else None
     weight = entry.inputs.get("weight")
     foreign = entry.form == "foreign"
-    invalid = None if foreign else _static_problem(shapes, entry)
+    invalid = None if foreign else static_problem(entry)
     return NodeReport(
         name=entry.name,
         op=entry.op,

@@ -27,7 +27,9 @@ Shape = tuple[int | str | None, ...]
 STANDARD_OP = "DeformConv"
 _STANDARD_DOMAINS = ("", "ai.onnx")
 # Other projects' ops: mmcv::MMCVDeformConv2d, ModulatedDeformConv2d, DCNv2, torchvision's own name.
-_FOREIGN_OP = re.compile(r"deform_?conv|^_?dcn(_?v\d+)?$", re.IGNORECASE)
+_FOREIGN_OP = re.compile(r"deform(able)?_?conv|^_?dcn(_?v\d+)?(_\d+|_?plugin)?$", re.IGNORECASE)
+# TensorRT's parser took "Plugin" nodes that say in an attribute which plugin they are.
+_PLUGIN_OP = "Plugin"
 
 
 class ModelFileError(ValueError):
@@ -156,6 +158,13 @@ def _is_own(domain: str, op: str) -> bool:
     return (domain, op) == (contract().domain, contract().op)
 
 
+def _is_foreign(node: ir.Node) -> bool:
+    name: Any = node.op_type
+    if name == _PLUGIN_OP and "name" in node.attributes:
+        name = node.attributes["name"].value
+    return isinstance(name, str) and _FOREIGN_OP.search(name) is not None
+
+
 def prepare(model: ir.Model) -> ir.Model:
     """Inline the model's functions and infer its shapes, in place.
 
@@ -187,7 +196,7 @@ def deformable_nodes(model: ir.Model) -> list[DeformableNode]:
                 form = "portable" if has_body else "custom"
             elif node.domain in _STANDARD_DOMAINS and node.op_type == STANDARD_OP:
                 form = "standard"
-            elif node.domain not in _STANDARD_DOMAINS and _FOREIGN_OP.search(node.op_type):
+            elif _is_foreign(node):
                 form = "foreign"
             if form is not None:
                 yield DeformableNode(node, form, scope)

@@ -12,9 +12,12 @@ import typer
 from rich.markup import escape
 
 from ..availability import first_line, version_of
+from ..errors import ConversionError
 from ..model_inputs import InputError
 from ..onnx_graph import ModelFileError
+from ..verification import VerificationError
 from .bench import bench
+from .convert import convert
 from .doctor import doctor
 from .inspect import inspect
 from .output import BAD_INPUT, CHECK_FAILED, MISSING, UNEXPECTED, RunError, errors
@@ -39,7 +42,7 @@ app = typer.Typer(
     f"fault of this program, whose traceback {_TRACEBACK_VARIABLE}=1 in the environment shows. "
     "With --json, stdout is one JSON document; messages and progress go to stderr.",
 )
-for command in (doctor, inspect, verify, run, bench):
+for command in (doctor, inspect, convert, verify, run, bench):
     app.command()(command)
 
 
@@ -72,9 +75,9 @@ def main() -> None:
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else app.info.name
         _fail(f"{error.format_message().rstrip('.')}; its usage: {command} --help", BAD_INPUT)
-    except (ModelFileError, InputError) as error:
+    except (ModelFileError, InputError, ConversionError) as error:
         _fail(error, BAD_INPUT)
-    except RunError as error:
+    except (RunError, VerificationError) as error:
         _fail(error, CHECK_FAILED)
     except ImportError as error:  # onnxruntime, or a library of ours
         _fail(error, MISSING)

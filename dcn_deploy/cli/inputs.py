@@ -79,7 +79,12 @@ def _as_declared(array: NDArray[Any], spec: TensorReport, path: Path) -> Tensor:
         ) from error
 
 
-def _from_files(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, Tensor]:
+def read_inputs(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, Tensor]:
+    """The tensors in the files that --input names, by input.
+
+    Raises:
+        InputError: a file cannot be read, or does not fit.
+    """
     by_name = {spec.name: spec for spec in specs}
     tensors: dict[str, Tensor] = {}
     for value in values:
@@ -155,7 +160,7 @@ def gather(
     Raises:
         InputError: a file or a size does not fit; the message says what does.
     """
-    given = _from_files(files or [], specs)
+    given = read_inputs(files or [], specs)
     missing = [spec for spec in specs if spec.name not in given]
     if missing and not random:
         raise InputError(

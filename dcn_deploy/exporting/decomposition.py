@@ -27,8 +27,6 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.tape import Tape
 
-from ..contract import contract
-
 DECOMPOSED_SINCE = 16
 """The opset that brought GridSample."""
 _GRID_SAMPLE_LINEAR_SINCE = 20

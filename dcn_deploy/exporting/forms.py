@@ -154,7 +154,7 @@ def _to_decomposed(model: ir.Model) -> None:
         nodes, output = decompose(entry.inputs, entry.attributes, opset)
         for index, part in enumerate(nodes):
             part.name = f"{node.name or entry.output.name}/{part.op_type}_{index}"
-        output.shape, output.dtype = entry.output.shape, entry.output.dtype
+        output.shape, output.type = entry.output.shape, entry.output.type
         graph = node.graph
         assert isinstance(graph, ir.Graph)
         ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, node.outputs, [output])

@@ -35,5 +35,10 @@ def sign(model: ir.Model, form: Form, exporter: str) -> None:
         }
     )
     # The oldest that the opset allows: old runtimes refuse a file for its ir_version alone.
+    model.ir_version = least_ir_version(model)
+
+
+def least_ir_version(model: ir.Model) -> int:
+    """The oldest version of the file format that has the model's opsets."""
     opsets = [onnx.helper.make_opsetid(*item) for item in model.opset_imports.items()]
-    model.ir_version = onnx.helper.find_min_ir_version_for(opsets, ignore_unknown=True)
+    return int(onnx.helper.find_min_ir_version_for(opsets, ignore_unknown=True))

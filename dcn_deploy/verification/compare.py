@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .. import availability
 from ..availability import first_line
+from ..errors import ConversionError
 from ..inspection import ModelReport, NodeReport, inspect_model
 from ..model_inputs import InputError, check_inputs, dtype_name
 from ..onnx_graph import ModelFileError
@@ -21,6 +22,7 @@ from ..tolerances import MODEL_TOLERANCE
 from .cases import GIVEN, Case, make_cases
 from .difference import difference
 from .eager import EagerSide
+from .foreign_side import ForeignSide
 from .nodes import attributes_that_differ, check_node
 from .notes import comparison_notes, file_notes, offset_notes
 from .observation import NotRunnableError, Observation, Side
@@ -180,10 +182,10 @@ def _baseline(model: Model, paired: Paired) -> Side:
     if not isinstance(model, (str, os.PathLike)):
         return EagerSide(model, paired.args, paired.kwargs, paired.places)
     reasons = []
-    for make in (our_side, stock_side):
+    for make in (our_side, stock_side, ForeignSide):
         try:
             side = make(Path(model))
-        except ModelFileError:
+        except (ModelFileError, ConversionError):
             raise
         except Exception as error:  # onnxruntime's own kinds
             reasons.append(first_line(error))
