@@ -101,9 +101,7 @@ def _sizes(node: NodeRun, height: int, width: int) -> Any:
 
 def _without_offsets(node: NodeRun) -> tuple[torch.Tensor, torch.Tensor]:
     zeros = torch.zeros_like(node.inputs["offset"])
-    return positions(
-        NodeRun(node.name, {**node.inputs, "offset": zeros}, node.output, node.attributes)
-    )
+    return positions(replace(node, inputs={**node.inputs, "offset": zeros}))
 
 
 def _spread(height: int, width: int, rows: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
