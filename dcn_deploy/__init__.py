@@ -12,11 +12,13 @@ from .model_inputs import InputError
 from .modules import DeformConv2d
 from .onnx_graph import ModelFileError
 from .ops import deform_conv2d
+from .rewriting import ConversionReport, convert_onnx
 from .runtimes.onnxruntime import onnxruntime_library, ort_session
 from .verification import VerificationError, VerificationReport, verify
 
 __all__ = [
     "ConversionError",
+    "ConversionReport",
     "ConvertedLayer",
     "DeformConv2d",
     "ExportError",
@@ -27,6 +29,7 @@ __all__ = [
     "VerificationError",
     "VerificationReport",
     "convert",
+    "convert_onnx",
     "convertible_layers",
     "deform_conv2d",
     "export",
