@@ -15,8 +15,7 @@ from torch import Tensor
 from .. import availability
 from ..arrays import to_array
 from ..runtimes.onnxruntime import QUIET, ort_session, run, stock_session
-from .memory import onnxruntime_memory
-from .peak import forget, peak
+from .memory import eager_memory, onnxruntime_memory
 from .report import EAGER
 
 Once = Callable[[], object]
@@ -65,26 +64,19 @@ def _memory(work: Work, threads: int, *, ours: bool) -> int | None:
     return onnxruntime_memory(work.path, _feed(work), threads, ours=ours)
 
 
-def _eager_memory(work: Work, threads: int) -> int:
-    """The weights, and what a run adds to this process; what it reuses does not show."""
-    once = _eager(work, threads)
-    forget()
-    before = peak()
-    once()
-    assert work.module is not None
-    tensors = (*work.module.parameters(), *work.module.buffers())
-    return peak() - before + sum(tensor.nbytes for tensor in tensors)
-
-
-def _eager(work: Work, threads: int) -> Once:
+def _in_eager(work: Work) -> tuple[torch.nn.Module, list[Tensor]]:
+    """A copy of the module in the dtype, and the inputs: the caller's keeps its dtype and mode."""
     assert work.module is not None
     dtype = getattr(torch, work.dtype)
     tensors = [
         tensor.to(dtype) if tensor.is_floating_point() else tensor
         for tensor in work.inputs.values()
     ]
-    # A copy: the caller's keeps its dtype and its mode.
-    module = copy.deepcopy(work.module).eval().to(dtype)
+    return copy.deepcopy(work.module).eval().to(dtype), tensors
+
+
+def _eager(work: Work, threads: int) -> Once:
+    module, tensors = _in_eager(work)
 
     def once() -> object:
         torch.set_num_threads(threads)
@@ -92,6 +84,10 @@ def _eager(work: Work, threads: int) -> Once:
             return module(*tensors)
 
     return once
+
+
+def _eager_memory(work: Work, threads: int) -> int | None:
+    return eager_memory(*_in_eager(work), threads)
 
 
 _ONNXRUNTIME_OURS = Backend(

@@ -1,4 +1,4 @@
-"""The memory that a model takes in onnxruntime: asks ``memory_probe.py``."""
+"""The memory that a model takes: asks ``memory_probe`` and ``eager_probe``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..runtimes.onnxruntime import OVERRIDE_KEY, onnxruntime_library
 
@@ -45,11 +47,27 @@ def onnxruntime_memory(
             "config": {OVERRIDE_KEY: "1"} if ours else {},
             "threads": threads,
         }
-        done = subprocess.run(
-            [sys.executable, str(_PROBE)],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return _ask([str(_PROBE)], request)
+
+
+def eager_memory(module: torch.nn.Module, tensors: list[Tensor], threads: int) -> int | None:
+    """The same of a PyTorch model; None too where its classes cannot be imported elsewhere."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "module.pt"
+        try:
+            torch.save((module, tensors), file)
+        except Exception:  # pickle's many kinds
+            return None
+        request = {"file": str(file), "path": sys.path, "threads": threads}
+        return _ask(["-m", f"{__package__}.eager_probe"], request)
+
+
+def _ask(program: list[str], request: Mapping[str, Any]) -> int | None:
+    done = subprocess.run(
+        [sys.executable, *program],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return int(done.stdout) if done.returncode == 0 else None

@@ -108,8 +108,6 @@ def render(report: BenchReport) -> RenderableType:
     reasons = dict.fromkeys(
         f"{t.backend}, {t.dtype}: {t.not_run}" for t in report.timings if t.not_run
     )
-    if any(t.backend == EAGER and t.memory_bytes for t in report.timings):
-        reasons[f"memory of {EAGER}: at least that; what it reuses does not show"] = None
     return Group(
         Text.assemble((report.path, "bold"), f", {sizes}"),
         table,
