@@ -34,7 +34,11 @@ setup: $(VENV)/installed
 demo: setup
 	$(BIN)/python export_examples/digits/demo.py --out demo_out
 
-test: setup
+# The page of "dcn-deploy report" is tested in a browser: the machine's, or one unpacked here.
+$(VENV)/browser/chromium: tools/browser.sh | $(VENV)/dependencies
+	sh tools/browser.sh $(VENV)/browser
+
+test: setup $(VENV)/browser/chromium
 	OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
 # VERSIONS="1.20.1 1.23.2" runs only those.

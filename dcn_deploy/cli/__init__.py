@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ..availability import first_line, version_of
-from ..errors import ConversionError
+from ..errors import ConversionError, RunError
 from ..model_inputs import InputError
 from ..onnx_graph import ModelFileError
 from ..verification import VerificationError
@@ -20,7 +20,8 @@ from .bench import bench
 from .convert import convert
 from .doctor import doctor
 from .inspect import inspect
-from .output import BAD_INPUT, CHECK_FAILED, MISSING, UNEXPECTED, RunError, errors
+from .output import BAD_INPUT, CHECK_FAILED, MISSING, UNEXPECTED, errors
+from .report import report
 from .run import run
 from .verify import verify
 
@@ -42,7 +43,7 @@ app = typer.Typer(
     f"fault of this program, whose traceback {_TRACEBACK_VARIABLE}=1 in the environment shows. "
     "With --json, stdout is one JSON document; messages and progress go to stderr.",
 )
-for command in (doctor, inspect, convert, verify, run, bench):
+for command in (doctor, inspect, convert, verify, run, bench, report):
     app.command()(command)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..inspection import TensorReport
@@ -54,6 +53,8 @@ def load_picture(path: str | os.PathLike[str], size: tuple[int, int] | None = No
     Raises:
         InputError: it is not there, or no picture.
     """
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
@@ -81,6 +82,9 @@ def as_input(
     values = torch.from_numpy(picture.pixels.copy()).double().permute(2, 0, 1) / 255
     if spec.shape[1] == 1:
         values = values.mean(dim=0, keepdim=True)
+    for what, given in (("mean", mean), ("std", std)):
+        if len(given) not in (1, len(values)):
+            raise InputError(f"{what} has {len(given)} values, expected 1 or {len(values)}")
     shift, scale = (torch.tensor(list(v), dtype=torch.float64)[:, None, None] for v in (mean, std))
     return ((values - shift) / scale)[None].to(getattr(torch, str(spec.dtype)))
 

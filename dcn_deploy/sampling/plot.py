@@ -8,21 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..model_inputs import InputError
 from ..verification.eager import tensors_in
-from .colours import mask_colours
 from .observe import observe
 from .pictures import Picture, as_picture, load_picture
-from .points import Sampling, sample_points
+from .points import sample_points
 
-_WIDTH = 9.0
 _DPI = 120
 
 
@@ -62,6 +56,8 @@ def plot_sampling(
             picture cannot be read.
         ValueError: the batch has no such image.
     """
+    from .figure import draw  # matplotlib takes its time, and only pictures need it
+
     args = args if isinstance(args, tuple) else (args,)
     runs = observe(model, args)
     names = [run.name for run in runs]
@@ -97,38 +93,3 @@ def _picture(args: tuple[Any, ...], image: int) -> Picture:
                 raise ValueError(f"image is {image}, expected 0 .. {len(tensor) - 1}")
             return as_picture(tensor[image], f"image {image}")
     raise InputError("args hold no tensor [N, C, H, W] to draw on; give a picture")
-
-
-def draw(picture: Picture, points: Sampling) -> Figure:
-    """One node on one picture."""
-    height, width = picture.pixels.shape[:2]
-    figure = Figure(figsize=(_WIDTH, _WIDTH * 0.9 * height / width + 0.8), layout="constrained")
-    axis = figure.add_subplot()
-    axis.imshow(picture.dimmed, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
-    starts, ends = points.starts.reshape(-1, 2), points.ends.reshape(-1, 2)
-    masks = np.ones(len(ends)) if points.masks is None else points.masks.reshape(-1)
-    scale = ScalarMappable(Normalize(0, points.largest_mask), mask_colours())
-    colours = scale.to_rgba(masks)
-    shifts = ends - starts
-    axis.quiver(
-        *starts.T, *shifts.T, color=colours, angles="xy", scale_units="xy", scale=1, width=0.0022
-    )
-    axis.scatter(*ends.T, s=5, color=colours)
-    margin = 0.06 * max(width, height)
-    axis.set(
-        xlim=(-margin, width + margin),
-        ylim=(height + margin, -margin),
-        xticks=[],
-        yticks=[],
-        title=title(points),
-    )
-    axis.set_facecolor("#101014")
-    if points.masks is not None:
-        figure.colorbar(scale, ax=axis, label="mask", shrink=0.8, pad=0.01)
-    return figure
-
-
-def title(points: Sampling) -> str:
-    """The node, and which of its offset groups."""
-    group = f", offset group {points.group + 1} of {points.groups}" if points.groups > 1 else ""
-    return f"{points.node}{group}"

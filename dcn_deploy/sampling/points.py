@@ -36,6 +36,12 @@ class Sampling:
     """[P, T], the masks; None where the node has none."""
 
     @property
+    def title(self) -> str:
+        """The node, and which of its offset groups."""
+        group = f", offset group {self.group + 1} of {self.groups}" if self.groups > 1 else ""
+        return f"{self.node}{group}"
+
+    @property
     def largest_mask(self) -> float:
         """The end of the scale of masks: 1, or more where they go further."""
         return 1.0 if self.masks is None else max(1.0, float(self.masks.max(initial=0.0)))
