@@ -64,7 +64,7 @@ class Fields:
         text = attribute.type == ir.AttributeType.STRING
         # One exporter writes numbers as text.
         if attribute.type not in kinds or (text and not str(value).isdecimal()):
-            raise self.error(f"attribute {attribute} is of no use, expected integers")
+            raise self.error(f"attribute {attribute.name} is {value!r}, expected integers")
         return [int(n) for n in value] if isinstance(value, Sequence) and not text else [int(value)]
 
     def integer(self, names: Sequence[str], default: int) -> int:

@@ -160,15 +160,29 @@ def _packed(entry: DeformableNode) -> Reading:
     if shape is None or not all(isinstance(size, int) for size in shape[2:]):
         raise fields.error(f"its weight has the shape {shape}, expected a known one")
     rows = offset_group * int(shape[2]) * int(shape[3])  # type: ignore[arg-type]
-    lengths = ir.node("Constant", [], {"value": ir.tensor([2 * rows, rows])})
-    parts = ir.node("Split", [inputs["offset"], lengths.outputs[0]], {"axis": 1}, num_outputs=2)
-    mask = ir.node("Sigmoid", [parts.outputs[1]])
-    made = {"offset": parts.outputs[0], "mask": mask.outputs[0]}
-    for value in made.values():
-        value.type = inputs["offset"].type
+    packed = inputs["offset"]
+    offset = _channels(packed, range(2 * rows))
+    mask = _channels(packed, range(2 * rows, 3 * rows))
+    sigmoid = ir.node("Sigmoid", mask[-1].outputs)
+    sigmoid.outputs[0].shape = mask[-1].outputs[0].shape
+    if packed.dtype is not None:
+        sigmoid.outputs[0].dtype = packed.dtype
+    made = {"offset": offset[-1].outputs[0], "mask": sigmoid.outputs[0]}
     stride, padding, dilation = sizes
     attributes = _attributes(stride, padding, dilation, 1, offset_group)
-    return Reading(inputs | made, attributes, (lengths, parts, mask))
+    return Reading(inputs | made, attributes, (*offset, *mask, sigmoid))
+
+
+def _channels(value: ir.Value, channels: range) -> tuple[ir.Node, ir.Node]:
+    """Some channels of [N, C, H, W]. By Gather, which is the same in every opset; Split is not."""
+    indices = ir.node("Constant", [], {"value": ir.tensor(list(channels))})
+    taken = ir.node("Gather", [value, indices.outputs[0]], {"axis": 1})
+    dims = value.shape if value.shape is not None and len(value.shape) == 4 else [None] * 4
+    output = taken.outputs[0]
+    if value.dtype is not None:
+        output.dtype = value.dtype
+    output.shape = ir.Shape([dims[0], len(channels), dims[2], dims[3]])
+    return indices, taken
 
 
 def _torchvision(entry: DeformableNode) -> Reading:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass, RemoveUnusedOpsetsPass
 from onnxscript.version_converter import convert_version
 from torch import Tensor
 
@@ -67,7 +68,7 @@ def convert_onnx(
         verify: compare the results of the two files; nodes that no runtime has are computed by the
             float64 reference
         inputs: tensors to compare them on, by input name; default: random ones
-        sizes: of random inputs, by input name; default: what the file says, batch 2 and 64 pixels
+        sizes: of random inputs, by input name; default: what the file says, batch 1 and 64 pixels
             where that is dynamic
         seed: of the random inputs
         progress: called with a line of text as each step starts
@@ -149,6 +150,8 @@ def to_own_nodes(model: ir.Model) -> list[ConvertedNode]:
     entries = deformable_nodes(model)
     for entry in entries:
         _require_valid(entry)
+    RemoveUnusedNodesPass()(model)
+    RemoveUnusedOpsetsPass()(model)
     to_form(model, "custom")
     return [ConvertedNode(entry.name, was[entry.node]) for entry in entries]
 

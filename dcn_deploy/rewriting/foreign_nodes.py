@@ -31,7 +31,8 @@ def rewrite(entry: DeformableNode) -> ir.Node:
         metadata_props=dict(node.metadata_props),
     )
     (output,) = own.outputs
-    output.type = entry.output.type or reading.inputs["input"].type
+    if (dtype := entry.output.dtype or reading.inputs["input"].dtype) is not None:
+        output.dtype = dtype
     output.shape = entry.output.shape or _output_shape(reading.inputs)
     graph = node.graph
     assert isinstance(graph, ir.Graph)
@@ -42,12 +43,10 @@ def rewrite(entry: DeformableNode) -> ir.Node:
     return own
 
 
-def _output_shape(inputs: Mapping[str, ir.Value]) -> ir.Shape | None:
-    """Copied from the inputs', so that the sizes of what follows can be inferred."""
+def _output_shape(inputs: Mapping[str, ir.Value]) -> ir.Shape:
+    """Copied from the inputs', as far as they are known: what follows has its sizes from there."""
     dims = []
     for tensor, axis in contract().output_shape:
         shape = inputs[contract().inputs[tensor]].shape
-        if shape is None or len(shape) != 4:
-            return None
-        dims.append(shape[axis])
+        dims.append(shape[axis] if shape is not None and len(shape) == 4 else None)
     return ir.Shape(dims)

@@ -22,7 +22,6 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from ..arrays import to_array, to_tensor
 from ..contract import contract
@@ -67,8 +66,6 @@ def fold(model: ir.Model) -> list[ir.Node]:
             skeleton = _read(node)
             _try(model, skeleton)
             folded.append(_replace(model, skeleton))
-    if folded:
-        RemoveUnusedNodesPass()(model)
     return folded
 
 
@@ -143,6 +140,8 @@ def _read(convolution: ir.Node) -> _Skeleton:
         if len(masks) != 1:
             raise _error(convolution, "which factor of its product is the mask cannot be told")
         mask = _reshaped(masks[0])
+        # The mask comes from layers of its own, which may end in other such groups.
+        samples = next(value for value in product.inputs if value and value is not masks[0])
     above = _above(samples, lambda node: node.op_type == "Pad" or _positions(node) is not None)
     pads = [node for node in above if node.op_type == "Pad"]
     moved = [found for node in above if (found := _positions(node)) is not None]
@@ -197,10 +196,11 @@ def _with_bias(convolution: ir.Node) -> tuple[ir.Value, ir.Value | None]:
     if node is None or node.domain != "" or node.op_type != "Add":
         return output, None
     (bias,) = (value for value in node.inputs if value is not output)
-    unsqueezed = _producer(bias, "Unsqueeze")
-    bias = unsqueezed.inputs[0] if unsqueezed is not None else bias
+    # An Identity stands where torch.onnx found two weights to be one.
+    while above := _producer(bias, "Unsqueeze", "Identity"):
+        bias = above.inputs[0]
     values = _constant(bias)
-    if values is None or values.ndim not in (1, 4) or values.size != values.shape[-4 % values.ndim]:
+    if values is None or values.shape not in ((values.size,), (1, values.size, 1, 1)):
         return output, None
     return node.outputs[0], bias
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..inspection import TensorReport
 from ..model_inputs import InputError, check_inputs, shape_text
 
-_BATCH, _EXTENT = 2, 64
+_BATCH, _EXTENT = 1, 64
 """Of dimensions that may have any size. The image is small, because float64 is slow."""
 
 
@@ -25,7 +25,7 @@ def random_inputs(
     Args:
         specs: the model's inputs
         given: tensors by input name
-        sizes: of random ones, by input name; default: what the model says, 2 for a dynamic batch
+        sizes: of random ones, by input name; default: what the model says, 1 for a dynamic batch
             and 64 for other dynamic sizes
         seed: of the random values
 
