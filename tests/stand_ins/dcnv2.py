@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import torch
-from stand_ins.kernel import convolve
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.utils import _pair
+
+from stand_ins.kernel import convolve
 
 
 class _DCNv2(Function):

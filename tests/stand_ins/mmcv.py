@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from stand_ins.kernel import convolve
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.utils import _pair
+
+from stand_ins.kernel import convolve
 
 
 class DeformConv2dFunction(Function):
