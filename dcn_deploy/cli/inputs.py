@@ -57,7 +57,12 @@ def _named(option: str, value: str, specs: Sequence[TensorReport], taken: Sequen
     return free[0]
 
 
-def _load(path: Path) -> Any:
+def load_array(path: Path) -> Any:
+    """A .npy or .npz file.
+
+    Raises:
+        InputError: it is none.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file; give an array saved by numpy.save or numpy.savez")
     try:
@@ -89,7 +94,7 @@ def read_inputs(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[st
     tensors: dict[str, Tensor] = {}
     for value in values:
         path = Path(value.partition("=")[2] or value)
-        loaded = _load(path)
+        loaded = load_array(path)
         if not isinstance(loaded, np.ndarray):
             for name in loaded.files:
                 if name not in by_name:

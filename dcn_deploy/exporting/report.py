@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..inspection import ModelReport, NodeReport
 from ..model_inputs import shape_text
@@ -38,6 +38,18 @@ class ExportReport:
     def nodes(self) -> tuple[NodeReport, ...]:
         """The deformable convolutions: names, shapes, attributes, and which runtimes take them."""
         return self.model.nodes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {
+            "path": str(self.path),
+            "form": self.form,
+            "exporter": self.exporter,
+            "opset": self.opset,
+            "model": self.model.to_dict(),
+            "conversion": asdict(self.conversion),
+            "verification": self.verification and self.verification.to_dict(),
+        }
 
     def __str__(self) -> str:
         """A few lines for people."""
