@@ -19,7 +19,9 @@ from .output import JsonOption, emit, errors
 
 def convert(
     source: Annotated[Path, typer.Argument(help="ONNX file to read.", show_default=False)],
-    path: Annotated[Path, typer.Argument(help="ONNX file to write.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(help="ONNX file to write.", show_default=False, dir_okay=False)
+    ],
     to: Annotated[
         Form,
         typer.Option(
