@@ -5,14 +5,14 @@ A new command's example names a file? Make it here.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
-ROOT = Path(__file__).parent.parent
+import dcn_deploy
 
 MODELS = """
 import torch
@@ -45,12 +45,30 @@ if __name__ == "__main__":
 """
 
 
+def build_model() -> torch.nn.Module:
+    """The model of MODELS."""
+    namespace: dict[str, Any] = {"__name__": "mypkg.models"}
+    exec(MODELS, namespace)
+    model: torch.nn.Module = namespace["build_model"]()
+    return model
+
+
 def make(folder: Path) -> Path:
     """mypkg/models.py with build_model, its w.pth and model.onnx; x.npy, photo.jpg, other.onnx."""
     (folder / "mypkg").mkdir()
     (folder / "mypkg" / "__init__.py").touch()
     (folder / "mypkg" / "models.py").write_text(MODELS)
-    subprocess.run([sys.executable, "mypkg/models.py"], cwd=folder, check=True)
+    model = build_model()
+    torch.save(model.state_dict(), folder / "w.pth")
+    dcn_deploy.export(
+        model,
+        torch.randn(2, 3, 40, 56),
+        folder / "model.onnx",
+        input_names=["image"],
+        output_names=["features"],
+        dynamic_shapes=({0: "batch", 2: "height", 3: "width"},),
+        verify=False,
+    )
     (folder / "other.onnx").write_bytes((folder / "model.onnx").read_bytes())
     add_inputs(folder)
     return folder

@@ -20,6 +20,7 @@ profile=\$(mktemp -d)
 trap 'rm -rf "\$profile"' EXIT
 "$1" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage \\
   --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars \\
+  --host-resolver-rules="MAP * ~NOTFOUND" \\
   --user-data-dir="\$profile" "\$@"
 END
   chmod +x "$program.part"

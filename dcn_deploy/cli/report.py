@@ -63,6 +63,8 @@ def report(
 
     Example: dcn-deploy report model.onnx -o report.html --image photo.jpg
     """
+    if output.is_dir():
+        raise InputError(f"--output {output}: is a folder; give the name of a file")
     specs = inspect_model(model).inputs
     picture = next((spec for spec in specs if is_image(spec)), None) if images else None
     others = [spec for spec in specs if spec is not picture]

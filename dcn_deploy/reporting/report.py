@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..benchmarking import BenchReport, bench
 from ..exporting import files
+from ..exporting.checks import check_path
 from ..inspection import ModelReport, TensorReport, inspect_model
 from ..model_inputs import InputError, check_inputs, expected_text
 from ..sampling.observe import observe
@@ -89,10 +90,13 @@ def report(
     Raises:
         ModelFileError: the file is not an ONNX model.
         InputError: the inputs do not fit it, or a picture cannot be read.
+        ValueError: ``path`` is a folder.
         OSError: the page could not be written.
     """
     from .page import Page, render  # jinja2 and matplotlib, which only this needs
 
+    target = Path(path)
+    check_path(target)
     file = inspect_model(model)
     feeds = _feeds(file.inputs, inputs or {}, images, size, mean, std)
     picture, tensors = feeds[0]
@@ -104,13 +108,13 @@ def report(
     timed = against if isinstance(against, torch.nn.Module) else None
     times = bench(model, tensors, model=timed, threads=threads, repeat=repeat)
     drawn: list[tuple[Picture, list[Sampling]]] = []
+    watched = any(case.nodes for side in verification.sides for case in side.cases)
     for picture, tensors in feeds:
-        if picture is not None and file.nodes and verification.node_names:
+        if picture is not None and watched:
             progress(f"drawing samples on {picture.name}")
             height, width = picture.pixels.shape[:2]
             nodes = observe(model, tuple(tensors.values()))
             drawn.append((picture, [sample_points(node, height, width) for node in nodes]))
-    target = Path(path)
     with files.staging(target) as folder:
         staged = folder / target.name
         staged.write_text(render(Page(file, verification, times, drawn)), encoding="utf-8")
