@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnx_models
+import openvino
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from test_inspection import ATTRIBUTES, arrays
 
 from dcn_deploy import targets
 from dcn_deploy.contract import contract
+from dcn_deploy.exporting.forms import to_form
 from dcn_deploy.inspection import ModelReport, inspect_model
 from dcn_deploy.model_inputs import InputError
 from dcn_deploy.onnx_graph import origin_of
@@ -189,3 +193,18 @@ def test_where_a_node_came_from(
         node.metadata_props["pkg.torch.onnx.name_scopes"] = scopes
         node.metadata_props["pkg.torch.onnx.class_hierarchy"] = classes
     assert origin_of(node) == origin
+
+
+@pytest.mark.parametrize("form", ["portable", "standard", "custom", "decomposed"])
+def test_openvino_takes_what_the_table_says(form: str, tmp_path: Path) -> None:
+    """Run in the release that the tests install: it reads only what has no deformable node left."""
+    model = ir.from_proto(onnx_models.model(arrays(), ATTRIBUTES, form="custom"))
+    path = tmp_path / "model.onnx"
+    ir.save(to_form(model, form), path)  # type: ignore[arg-type]
+    nodes = inspect_model(path).nodes
+    taken = all(v.runs for node in nodes for v in node.targets if v.runtime == targets.OPENVINO)
+    if taken:
+        openvino.Core().read_model(path)
+    else:
+        with pytest.raises(RuntimeError, match="DeformConv|dcn_deploy"):
+            openvino.Core().read_model(path)

@@ -143,8 +143,8 @@ def _feeds(
     if not images:
         tensor = None if target is None else given.get(target.name)
         feeds.append((None if tensor is None else as_picture(tensor[0], "the input"), dict(given)))
-    ordered = []
-    for picture, named in feeds:
+    ordered: list[tuple[Picture | None, dict[str, Tensor]]] = []
+    for shown, named in feeds:
         check_inputs(named, specs)
-        ordered.append((picture, {spec.name: named[spec.name] for spec in specs}))
+        ordered.append((shown, {spec.name: named[spec.name] for spec in specs}))
     return ordered

@@ -30,7 +30,7 @@ def draw(picture: Picture, points: Sampling) -> Figure:
     axis.quiver(
         *starts.T, *shifts.T, color=colours, angles="xy", scale_units="xy", scale=1, width=0.0022
     )
-    axis.scatter(*ends.T, s=3, color=colours)
+    axis.scatter(ends[:, 0], ends[:, 1], s=3, color=colours)
     margin = _MARGIN * max(width, height)
     axis.set(
         xlim=(-margin, width + margin),
