@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,13 @@ def test_network_exported_decomposed(tmp_path: Path) -> None:
         assert relative_error(run_ours(path, image), expected) <= 1e-5
         output = torch.from_numpy(compiled({"image": image.numpy()}))
         assert relative_error(output, expected) <= 1e-5
+
+
+def test_the_readme_says_what_was_measured() -> None:
+    root = Path(__file__).parents[1]
+    script = [sys.executable, str(root / "benchmarks" / "decomposed.py"), "--summary"]
+    said = subprocess.run(script, capture_output=True, text=True, check=True).stdout.strip()
+    assert said in " ".join((root / "README.md").read_text().split())
 
 
 def test_openvino_runs_what_was_a_foreign_node(tmp_path: Path) -> None:
