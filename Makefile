@@ -7,13 +7,15 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins t
 	-not -path '*/__pycache__/*' 2>/dev/null)
 CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.h')
 
-.PHONY: help setup demo bench test test-versions test-versions-torch lint format clean
+.PHONY: help setup demo bench test test-versions test-versions-torch \
+	test-torchvision lint format clean
 
 help:
 	@echo "make demo                  train, export, verify and compare on real data; writes demo_out/"
 	@echo "make test                  the whole test suite"
 	@echo "make test-versions         the onnxruntime library in old and new onnxruntimes"
 	@echo "make test-versions-torch   the torch library in torch 2.10 and 2.13 (several GB)"
+	@echo "make test-torchvision      what the tests stand in for, with the real torchvision (several GB)"
 	@echo "make bench                 layers of published models; writes benchmarks/results and the README"
 	@echo "make lint                  ruff, mypy, clang-format, and the rule of the core"
 	@echo "make format                let ruff and clang-format write"
@@ -47,6 +49,9 @@ test-versions: setup
 
 test-versions-torch: setup
 	$(BIN)/python tests/versions/torch_versions.py
+
+test-torchvision: setup
+	$(BIN)/python tests/versions/torchvision_tests.py
 
 bench: setup
 	$(BIN)/python benchmarks/layers.py

@@ -569,6 +569,8 @@ def test_a_class_that_takes_no_subclass_leaves_the_model_as_it_was() -> None:
 def test_only_models_are_taken() -> None:
     with pytest.raises(TypeError, match=r"model is a int, expected a torch\.nn\.Module"):
         convert(3)  # type: ignore[type-var]
+    with pytest.raises(TypeError, match=r"convert_onnx converts ONNX files"):
+        convert("model.onnx")  # type: ignore[type-var]
 
 
 def test_wrong_groups_are_refused_not_guessed() -> None:

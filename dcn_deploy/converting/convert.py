@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any, TypeVar
 
 from torch import nn
@@ -79,8 +80,10 @@ def _plan(model: Any) -> Plan:
     if isinstance(model, ExportedProgram):
         return Plan(model.graph_module)
     if not isinstance(model, nn.Module):
+        file = isinstance(model, (str, os.PathLike))
         raise TypeError(
             f"model is a {type(model).__name__}, expected a torch.nn.Module or a "
             "torch.export.ExportedProgram"
+            f"{'; dcn_deploy.convert_onnx converts ONNX files' if file else ''}"
         )
     return Plan(model)
