@@ -206,5 +206,5 @@ def test_openvino_takes_what_the_table_says(form: str, tmp_path: Path) -> None:
     if taken:
         openvino.Core().read_model(path)
     else:
-        with pytest.raises(RuntimeError, match="DeformConv|dcn_deploy"):
+        with pytest.raises(RuntimeError, match=r"DeformConv|dcn_deploy"):
             openvino.Core().read_model(path)

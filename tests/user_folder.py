@@ -53,15 +53,19 @@ def build_model() -> torch.nn.Module:
     return model
 
 
-def make(folder: Path) -> Path:
-    """mypkg/models.py with build_model, its w.pth and model.onnx; x.npy, photo.jpg, other.onnx."""
+def add_package(folder: Path) -> None:
+    """mypkg/models.py with build_model, and its weights w.pth."""
     (folder / "mypkg").mkdir()
     (folder / "mypkg" / "__init__.py").touch()
     (folder / "mypkg" / "models.py").write_text(MODELS)
-    model = build_model()
-    torch.save(model.state_dict(), folder / "w.pth")
+    torch.save(build_model().state_dict(), folder / "w.pth")
+
+
+def make(folder: Path) -> Path:
+    """What a user may have: the package, its model.onnx and other.onnx, and inputs."""
+    add_package(folder)
     dcn_deploy.export(
-        model,
+        build_model(),
         torch.randn(2, 3, 40, 56),
         folder / "model.onnx",
         input_names=["image"],
