@@ -75,7 +75,6 @@ END
     "export LD_LIBRARY_PATH=\"$libraries\" FONTCONFIG_FILE=\"$destination/fonts.conf\""
 }
 
-[ ! -x "$program" ] || exit 0
 from_machine || from_debian || {
   echo "no Chromium: none is installed, and Debian's package could not be unpacked (see" \
     "$destination/log); install one, and run this again" >&2
