@@ -151,8 +151,7 @@ def _problems(entry: DeformableNode, invalid: Problem | None) -> tuple[Problem, 
         return (
             Problem(
                 f"{entry.op} is another project's operator, which nothing here runs",
-                "build the layer with dcn_deploy.DeformConv2d or torchvision, load its weights, "
-                "and export it with dcn_deploy.export",
+                "rewrite the file with dcn-deploy convert",
             ),
         )
     if entry.form == "custom":
@@ -160,7 +159,7 @@ def _problems(entry: DeformableNode, invalid: Problem | None) -> tuple[Problem, 
             Problem(
                 "it has no function body: where this project's library is not registered, the "
                 "model does not load",
-                'serve it with the library, or export it with form="portable"',
+                "serve it with the library, or rewrite the file with dcn-deploy convert",
             )
         )
     if "mask" in entry.inputs and "bias" not in entry.inputs:
@@ -168,7 +167,7 @@ def _problems(entry: DeformableNode, invalid: Problem | None) -> tuple[Problem, 
             Problem(
                 "it has a mask and no bias: TensorRT's parsers, and onnxruntime up to 1.23 where "
                 "it infers shapes, crash on the gap between them",
-                "export it again with dcn_deploy.export, which writes a bias of zeros",
+                "rewrite the file with dcn-deploy convert, which adds a bias of zeros",
             )
         )
     return (*found, invalid) if invalid else tuple(found)

@@ -149,7 +149,12 @@ def _to_standard(model: ir.Model) -> None:
 def _to_decomposed(model: ir.Model) -> None:
     opset = model.opset_imports[""]
     for entry in _own(model):
-        node = entry.node
+        node, weight = entry.node, entry.inputs["weight"]
+        if weight.shape is None or not weight.shape.is_static():
+            raise ExportError(
+                f'form="decomposed" takes weights of known sizes, and that of node {entry.name!r} '
+                f"is {weight.shape}; make it a constant of the model"
+            )
         # A name on each: whoever looks at the graph finds the layer again.
         nodes, output = decompose(entry.inputs, entry.attributes, opset)
         for index, part in enumerate(nodes):

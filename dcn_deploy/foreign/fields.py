@@ -96,7 +96,7 @@ class Fields:
             if len(parts) == 2:
                 return [self._integers(part)[0] for part in parts]
             if parts or default is None:
-                raise self.error(f"lacks its attribute {names[0]}, which its other nodes have")
+                raise self.error(f"lacks its attribute {names[0]}, expected height and width")
             return [default, default]
         numbers = self._integers(attribute)
         if len(numbers) == 1:

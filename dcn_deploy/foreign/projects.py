@@ -18,6 +18,9 @@ from ..errors import ConversionError
 from ..onnx_graph import DeformableNode, shape_of
 from .fields import DILATION, GROUP, OFFSET_GROUP, PADDING, STRIDE, Fields
 
+_MOST_GROUPS = 2**16
+"""Far more channels than any model has."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -147,9 +150,12 @@ def _packed(entry: DeformableNode) -> Reading:
         values = {name: read.pop(name) for name in ("stride", "padding", "dilation")}
         sizes = [v if isinstance(v, list) else [v, v] for v in values.values()]
         offset_group = read.pop("deformable_groups")
-        if read or any(len(size) != 2 for size in sizes):
-            raise ValueError(f"it holds {sorted(read)} and sizes {sizes}")
-    except (ValueError, KeyError, AttributeError) as error:
+        numbers = [number for size in sizes for number in size]
+        if read or len(numbers) != 6 or not all(isinstance(n, int) for n in numbers):
+            raise ValueError(f"sizes {sizes}, and more: {sorted(read)}")
+        if offset_group not in range(1, _MOST_GROUPS):
+            raise ValueError(f"deformable_groups is {offset_group}")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise fields.error(
             f"attribute info is {info}, expected JSON with stride, padding, dilation (two numbers "
             f"each) and deformable_groups ({type(error).__name__}: {error})"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import flops
 from ..inspection import inspect_model
+from ..model_inputs import InputError
 from ..onnx_graph import deformable_nodes
 from ..precision import Precision, verify_precision
 from ..verification import VerificationReport, verify
@@ -67,15 +68,20 @@ class Verification:
                 "compare the two with dcn-deploy verify"
             )
         compare = verify if self.precision is None else verify_precision
-        report = compare(
-            self.staged,
-            self.source,
-            tuple(tensors.values()),
-            name=str(self.path),
-            runs=1,
-            seed=seed,
-            progress=self.progress,
-        )
+        try:
+            report = compare(
+                self.staged,
+                self.source,
+                tuple(tensors.values()),
+                name=str(self.path),
+                runs=1,
+                seed=seed,
+                progress=self.progress,
+            )
+        except InputError as error:
+            raise InputError(
+                f"{error}; give inputs, or their sizes, to verify with, or do not verify"
+            ) from error
         if all(side.status == "not run" for side in report.sides):
             return None, report.summary
         report.raise_if_failed()

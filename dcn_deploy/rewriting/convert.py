@@ -147,11 +147,11 @@ def to_own_nodes(model: ir.Model) -> list[ConvertedNode]:
     was = {entry.node: entry.op for entry in deformable_nodes(model) if entry.form != "foreign"}
     was |= dict.fromkeys(fold(model), _FOLDED)
     was |= _foreign_to_own(model)
+    RemoveUnusedNodesPass()(model)
+    RemoveUnusedOpsetsPass()(model)
     entries = deformable_nodes(model)
     for entry in entries:
         _require_valid(entry)
-    RemoveUnusedNodesPass()(model)
-    RemoveUnusedOpsetsPass()(model)
     to_form(model, "custom")
     return [ConvertedNode(entry.name, was[entry.node]) for entry in entries]
 

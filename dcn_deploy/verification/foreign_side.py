@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._native import find_library
 from ..arrays import to_array, to_tensor
 from ..contract import contract
 from ..foreign import Reading, read
 from ..onnx_graph import DeformableNode, deformable_nodes, load, prepare
-from ..runtimes.onnxruntime import QUIET, run, stock_session
+from ..runtimes.onnxruntime import QUIET, ort_session, run, stock_session
 from .observation import NodeRun, NotRunnableError, Observation
 
 Known = dict[str, NDArray[Any]]
@@ -97,7 +99,10 @@ class ForeignSide:
             for value in [value for value in part.inputs if value not in used]:
                 part.inputs.remove(value)
             proto = ir.to_proto(ir.Model(part, ir_version=self._model.ir_version))
-            self._parts[wanted] = stock_session(
+            # There may be nodes of ours and ONNX's beside the foreign ones.
+            ours = find_library("onnxruntime") is not None
+            make = partial(ort_session, override=True) if ours else stock_session
+            self._parts[wanted] = make(
                 proto.SerializeToString(), weights_folder=self._folder, **QUIET
             )
         session = self._parts[wanted]
