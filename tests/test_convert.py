@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 import pickle
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import dcn_deploy
 from dcn_deploy import ConversionError, convert, convertible_layers
+from dcn_deploy.converting import functions
 
 OURS = "dcn_deploy::deform_conv2d"
 
@@ -537,6 +540,19 @@ def test_every_layer_that_is_refused_is_named() -> None:
     first, second = str(caught.value).splitlines()
     assert first.startswith("0 (")
     assert second.startswith("2 (")
+
+
+class Compiled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * math.comb(4, 2)
+
+
+def test_a_compiled_function_is_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of such a name is at hand: one of another name, taken for it."""
+    assert convertible_layers(Compiled()) == ()
+    monkeypatch.setattr(functions, "_CONVOLUTION", re.compile("comb"))
+    with pytest.raises(ConversionError, match=r"^the model \(.*calls math\.comb: it is compiled"):
+        convert(Compiled())
 
 
 class MultiScaleDeformableAttnFunction(Function):

@@ -63,7 +63,7 @@ def test_converted_equals_as_given(network: Network) -> None:
         assert error <= 1e-5
     for node in seen.nodes:
         offset = node.inputs["offset"]
-        assert offset.std() > 0.5
+        assert offset.abs().mean() > 0.3
         assert (offset.frac().abs() > 0.05).float().mean() > 0.5
 
 
@@ -79,7 +79,7 @@ def test_outputs_depend_on_every_deformable_layer(network: Network) -> None:
             offsets = next(m for n, m in module.named_modules() if "offset" in n)
             last = [m for m in offsets.modules() if isinstance(m, nn.Conv2d)][-1]
             bias = last.bias.clone()
-            last.bias[: len(bias) // 3] += 0.2
+            last.bias[: max(1, len(bias) // 3)] += 0.2
             changed = tensors_in(converted(image))
             last.bias.copy_(bias)
             apart = [(a - b).norm() / b.norm() for a, b in zip(changed, wanted, strict=True)]

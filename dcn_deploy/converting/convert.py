@@ -32,6 +32,9 @@ def convert(model: Model, *, inplace: bool = False) -> Model:
     other models go on with the library's op. Global names that a converted method uses are those of
     the moment of the conversion.
 
+    Under autocast torchvision's function computes in float32 and ours in autocast's dtype, with
+    offsets as exact as they come.
+
     Left as they are: pure PyTorch code, whatever it computes; modules compiled by ``torch.jit``;
     deformable functions that a method imports inside its body; and calls of the op
     ``torch.ops.torchvision.deform_conv2d`` outside of graphs. ``dcn_deploy.export`` writes the last

@@ -136,7 +136,8 @@ def _name(value: Any) -> str:
 
 
 def _torchvision(function: types.FunctionType) -> Known | Refusal | None:
-    if function.__name__ != "deform_conv2d" or function.__module__.split(".")[0] != "torchvision":
+    package = str(function.__module__).partition(".")[0]
+    if (package, function.__name__) != ("torchvision", "deform_conv2d"):
         return None
     theirs, ours = (list(inspect.signature(f).parameters) for f in (function, deform_conv2d))
     if theirs == ours:

@@ -43,6 +43,6 @@ NETWORKS = (
     Network(
         "basicvsr", basicvsr.Restorer, (1, 3, 3, 12, 16), {0: "batch", 3: "height", 4: "width"}, 2
     ),
-    Network("dla", dla.Detector, (1, 3, 64, 32), _IMAGE, 16),
+    Network("dla", dla.Detector, (1, 3, 64, 96), _IMAGE, 16),
 )
 BY_NAME = {network.name: network for network in NETWORKS}

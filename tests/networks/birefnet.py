@@ -27,7 +27,7 @@ class DeformableConv2d(nn.Module):
         self.modulator_conv = nn.Conv2d(in_channels, taps, *geometry)
         # Only its weight is used.
         self.regular_conv = nn.Conv2d(in_channels, out_channels, *geometry, bias=False)
-        nn.init.normal_(self.offset_conv.bias, std=1.5)
+        nn.init.uniform_(self.offset_conv.bias, 0.4, 2.0)
 
     def forward(self, x: Tensor) -> Tensor:
         offset = self.offset_conv(x)
@@ -90,7 +90,10 @@ class Segmenter(nn.Module):
         self.aspp = ASPPDeformable(16, 12, (1, 3, 7))
         self.lateral = nn.Conv2d(8, 16, 1)
         self.decode = DeformableConv2d(16, 8)
-        self.out = nn.Conv2d(8, 1, 1)
+        self.out = nn.Conv2d(8, 1, 1, bias=False)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and module.bias is None:
+                nn.init.kaiming_normal_(module.weight)
 
     def forward(self, image: Tensor) -> Tensor:
         half = self.encode1(image)

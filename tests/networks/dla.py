@@ -16,10 +16,9 @@ smallest."""
 def _convolution(
     in_channels: int, out_channels: int, kernel: int, stride: int = 1
 ) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(out_channels),
-    )
+    convolution = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+    nn.init.kaiming_normal_(convolution.weight)  # what is small after thirty layers is not seen
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
 
 
 class Block(nn.Module):
@@ -90,7 +89,9 @@ class DeformConv(nn.Module):
         super().__init__()
         self.actf = nn.Sequential(nn.BatchNorm2d(out_channels), nn.ReLU())
         self.conv = DCN(in_channels, out_channels, kernel_size=(3, 3), stride=1, padding=1)
-        nn.init.normal_(self.conv.conv_offset_mask.bias, std=2.0)
+        nn.init.kaiming_normal_(self.conv.weight)
+        nn.init.normal_(self.conv.conv_offset_mask.weight, std=0.002)  # of pixels, not of images
+        nn.init.uniform_(self.conv.conv_offset_mask.bias, -1.0, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.actf(self.conv(x))
@@ -110,6 +111,8 @@ class IDAUp(nn.Module):
             )
             for _, f in levels
         )
+        for up in self.up:
+            nn.init.constant_(up.weight, 0.25)
 
     def forward(self, layers: list[Tensor]) -> list[Tensor]:
         layers = list(layers)
@@ -148,6 +151,8 @@ class Detector(nn.Module):
                 for name in ("hm", "wh", "reg")
             }
         )
+        for head in self.heads.values():
+            nn.init.zeros_(head[2].bias)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         x = torch.relu(self.base_layer(image))
