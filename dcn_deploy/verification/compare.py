@@ -14,7 +14,6 @@ from torch import Tensor
 
 from .. import availability
 from ..availability import first_line
-from ..errors import ConversionError
 from ..inspection import ModelReport, NodeReport, inspect_model
 from ..model_inputs import InputError, check_inputs, dtype_name
 from ..onnx_graph import ModelFileError
@@ -185,7 +184,7 @@ def _baseline(model: Model, paired: Paired) -> Side:
     for make in (our_side, stock_side, ForeignSide):
         try:
             side = make(Path(model))
-        except (ModelFileError, ConversionError):
+        except ModelFileError:
             raise
         except Exception as error:  # onnxruntime's own kinds
             reasons.append(first_line(error))
