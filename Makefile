@@ -10,8 +10,8 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins t
 	-not -path '*/__pycache__/*' 2>/dev/null)
 CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
-.PHONY: help setup peers demo bench test test-versions test-versions-torch test-versions-tensorrt \
-	test-aarch64 test-tsan gpu-check-tensorrt lint format clean
+.PHONY: help setup peers browser demo bench test test-versions test-versions-torch \
+	test-versions-tensorrt test-torchvision test-aarch64 test-tsan gpu-check-tensorrt lint format clean
 
 help:
 	@echo "make demo                  train, export, verify, compare, build an engine; writes demo_out/"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-tsan             the core under ThreadSanitizer"
 	@echo "make test-versions-tensorrt   the plugin in TensorRT 10 and 11 and TensorRT-RTX, without a GPU"
 	@echo "make gpu-check-tensorrt    the plugin on this machine's GPU, against float64"
+	@echo "make test-torchvision      what the tests stand in for, with the real torchvision (several GB)"
 	@echo "make bench                 layers of published models; writes benchmarks/results and the README"
 	@echo "make lint                  ruff, mypy, clang-format, and the rule of the core"
 	@echo "make format                let ruff and clang-format write"
@@ -43,7 +44,15 @@ setup: $(VENV)/installed
 demo: setup
 	$(BIN)/python export_examples/digits/demo.py --out demo_out
 
+# A Chromium to test the page of "dcn-deploy report" in: the machine's, or one unpacked here.
+browser: $(VENV)/browser/chromium
+
+$(VENV)/browser/chromium: tools/browser.sh | $(VENV)/dependencies
+	sh tools/browser.sh $(VENV)/browser
+
+# Where no Chromium can be had, the tests that need it are skipped and say so.
 test: setup
+	-@$(MAKE) --no-print-directory browser
 	OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2 $(PYTEST_ARGS)
 
 # VERSIONS="1.20.1 1.23.2" runs only those.
@@ -52,6 +61,9 @@ test-versions: setup
 
 test-versions-torch: setup
 	$(BIN)/python tests/versions/torch_versions.py
+
+test-torchvision: setup
+	$(BIN)/python tests/versions/torchvision_tests.py
 
 test-aarch64:
 	sh tools/test_aarch64.sh

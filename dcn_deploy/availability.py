@@ -13,7 +13,7 @@ STOCK = "onnxruntime alone"
 
 # The first onnxruntime with a kernel of its own for the standard operator.
 _STOCK_SINCE = (1, 25)
-_REEXPORT = 'export it with dcn_deploy.export(model, ..., form="portable")'
+_REWRITE = "rewrite the file with dcn-deploy convert"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Verdict:
     runs: bool
     reason: str
     """How it runs it, or why not and what to do."""
+    fix: str = ""
+    """The command that gets it to run there, where one does."""
 
 
 def version_of(package: str) -> str | None:
@@ -54,7 +56,7 @@ def _no_onnxruntime(runtime: str) -> Verdict:
 
 
 def _foreign(runtime: str) -> Verdict:
-    return Verdict(runtime, False, f"another project's operator: {_REEXPORT}")
+    return Verdict(runtime, False, f"another project's operator: {_REWRITE}")
 
 
 def ours(form: Form) -> Verdict:
@@ -80,7 +82,7 @@ def stock(form: Form, dtype: str | None) -> Verdict:
     if form == "foreign":
         return _foreign(STOCK)
     if form == "custom":
-        return Verdict(STOCK, False, f"the node has no function body to fall back on: {_REEXPORT}")
+        return Verdict(STOCK, False, f"the node has no function body to fall back on: {_REWRITE}")
     if older_than(version, _STOCK_SINCE):
         return Verdict(
             STOCK,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 
-from . import availability
+from . import availability, flops
 from .availability import Verdict
 from .contract import UNKNOWN_DIM, TensorSpec, check, contract
 from .onnx_graph import (
@@ -20,10 +21,11 @@ from .onnx_graph import (
     dtype_of,
     external_tensors,
     load,
+    origin_of,
     prepare,
     shape_of,
 )
-from .tensorrt_plugins import plugin_verdicts
+from .targets import NodeFacts, targets
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class NodeReport:
     form: Form
     scope: str
     """The control-flow nodes it sits in; empty in the main graph."""
+    origin: str
+    """The layer of the PyTorch model, or the node of another file, that it was; empty if unsaid."""
     dtype: str | None
     shapes: Mapping[str, Shape | None]
     """Of the inputs that are present, by the contract's names, and of "output"."""
@@ -61,9 +65,12 @@ class NodeReport:
     constant_weight: bool
     valid: bool
     """Whether the op's own check finds nothing wrong, as far as the file says."""
+    flops: int | None
+    """Floating-point operations at ``ModelReport.flops_at``; None where a size stays unknown."""
     runtimes: tuple[Verdict, ...]
-    tensorrt: tuple[Verdict, ...]
-    """Which plugin would run it, in TensorRTs with this project's library and without."""
+    """Who runs it on this machine."""
+    targets: tuple[Verdict, ...]
+    """Who takes it as it is, wherever it is installed."""
     problems: tuple[Problem, ...]
 
     @property
@@ -91,13 +98,23 @@ class ModelReport:
     inputs: tuple[TensorReport, ...]
     outputs: tuple[TensorReport, ...]
     nodes: tuple[NodeReport, ...]
+    flops: int | None
+    """Floating-point operations of all convolutions, matrix products and deformable convolutions;
+    None where a size of one of them stays unknown."""
+    flops_at: Mapping[str, tuple[int, ...]]
+    """The input sizes that operations were counted for."""
+
+    def share(self, node: NodeReport) -> float | None:
+        """A node's part of ``flops``, 0 .. 1; None where it cannot be told."""
+        return None if node.flops is None or not self.flops else node.flops / self.flops
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return asdict(self)
+        nodes = [asdict(node) | {"flops_share": self.share(node)} for node in self.nodes]
+        return asdict(self) | {"nodes": nodes}
 
 
-def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -> Problem | None:
+def static_problem(entry: DeformableNode) -> Problem | None:
     """What the runtime's own check will say, as far as it can be known before running."""
     cure = "correct the model, and export it again"
     for name, kind in entry.mistyped.items():
@@ -114,7 +131,7 @@ def _static_problem(shapes: Mapping[str, Shape | None], entry: DeformableNode) -
         if name not in entry.inputs:
             specs.append(None)
             continue
-        shape = shapes[name]
+        shape = shape_of(entry.inputs[name])
         sizes = (
             None
             if shape is None
@@ -134,8 +151,7 @@ def _problems(entry: DeformableNode, invalid: Problem | None) -> tuple[Problem, 
         return (
             Problem(
                 f"{entry.op} is another project's operator, which nothing here runs",
-                "build the layer with dcn_deploy.DeformConv2d or torchvision, load its weights, "
-                "and export it with dcn_deploy.export",
+                "rewrite the file with dcn-deploy convert",
             ),
         )
     if entry.form == "custom":
@@ -143,7 +159,7 @@ def _problems(entry: DeformableNode, invalid: Problem | None) -> tuple[Problem, 
             Problem(
                 "it has no function body: where this project's library is not registered, the "
                 "model does not load",
-                'serve it with the library, or export it with form="portable"',
+                "serve it with the library, or rewrite the file with dcn-deploy convert",
             )
         )
     if "mask" in entry.inputs and "bias" not in entry.inputs:
@@ -151,7 +167,7 @@ def _problems(entry: DeformableNode, invalid: Problem | None) -> tuple[Problem, 
             Problem(
                 "it has a mask and no bias: TensorRT's parsers, and onnxruntime up to 1.23 where "
                 "it infers shapes, crash on the gap between them",
-                "export it again with dcn_deploy.export, which writes a bias of zeros",
+                "rewrite the file with dcn-deploy convert, which adds a bias of zeros",
             )
         )
     return (*found, invalid) if invalid else tuple(found)
@@ -165,30 +181,36 @@ def _runtimes(entry: DeformableNode, invalid: Problem | None) -> tuple[Verdict, 
     return tuple(Verdict(verdict.runtime, False, invalid.what) for verdict in verdicts)
 
 
-def _node_report(entry: DeformableNode) -> NodeReport:
+def _node_report(entry: DeformableNode, path: Path) -> NodeReport:
     shapes = {name: shape_of(value) for name, value in entry.inputs.items()}
     dtype = dtype_of(entry.inputs["input"]) if "input" in entry.inputs else None
     weight = entry.inputs.get("weight")
     foreign = entry.form == "foreign"
-    invalid = None if foreign else _static_problem(shapes, entry)
+    invalid = None if foreign else static_problem(entry)
     return NodeReport(
         name=entry.name,
         op=entry.op,
         form=entry.form,
         scope=entry.scope,
+        origin=origin_of(entry.node),
         dtype=dtype,
         # Another project's operator may order its inputs in any way.
         shapes={"output": shape_of(entry.output)} | ({} if foreign else shapes),
         attributes={} if foreign else entry.attributes,
         constant_weight=not foreign and weight is not None and _is_constant(weight),
         valid=invalid is None,
+        flops=None,
         runtimes=_runtimes(entry, invalid),
-        tensorrt=plugin_verdicts(
-            entry.form,
-            dtype,
-            entry.attributes,
-            mask_without_bias="mask" in entry.inputs and "bias" not in entry.inputs,
-            invalid=invalid.what if invalid else "",
+        targets=targets(
+            NodeFacts(
+                path,
+                entry.form,
+                dtype,
+                entry.attributes,
+                "mask" in entry.inputs,
+                "bias" in entry.inputs,
+                invalid.what if invalid else "",
+            )
         ),
         problems=_problems(entry, invalid),
     )
@@ -201,19 +223,36 @@ def _is_constant(value: ir.Value) -> bool:
     return producer is not None and producer.op_type == "Constant"
 
 
-def inspect_model(source: str | os.PathLike[str]) -> ModelReport:
+def inspect_model(
+    source: str | os.PathLike[str], *, sizes: Mapping[str, Sequence[int]] | None = None
+) -> ModelReport:
     """Describe the deformable convolutions of an ONNX file.
 
     Nodes inside model-local functions are listed once for every call, nodes inside If, Loop and
     Scan with the node that holds them.
 
+    Args:
+        source: the file
+        sizes: of inputs, by name, to count operations for; default: what the file says, and where
+            that is dynamic batch 1 and 256 for anything else
+
     Raises:
         ModelFileError: the file is not there, or is not a whole ONNX model.
+        InputError: ``sizes`` do not fit the file's inputs.
     """
     model = load(source)
     size = os.path.getsize(source)
     size += sum(os.path.getsize(file) for file in {t.path for t in external_tensors(model)})
     prepare(model)
+    entries = deformable_nodes(model)
+    nodes = [_node_report(entry, Path(source)) for entry in entries]
+    inputs, outputs = (
+        tuple(map(_tensor_report, values)) for values in (model.graph.inputs, model.graph.outputs)
+    )
+    # From here on the model has other shapes: those that are counted for.
+    flops_at = flops.fix_sizes(model, sizes)
+    counts = flops.count(model)
+    known = [value for value in counts.values() if value is not None]
     return ModelReport(
         path=os.fspath(source),
         bytes=size,
@@ -221,9 +260,14 @@ def inspect_model(source: str | os.PathLike[str]) -> ModelReport:
         opsets=dict(model.opset_imports),
         producer=" ".join(filter(None, (model.producer_name, model.producer_version))),
         metadata=dict(model.metadata_props),
-        inputs=tuple(_tensor_report(value) for value in model.graph.inputs),
-        outputs=tuple(_tensor_report(value) for value in model.graph.outputs),
-        nodes=tuple(_node_report(entry) for entry in deformable_nodes(model)),
+        inputs=inputs,
+        outputs=outputs,
+        nodes=tuple(
+            replace(node, flops=counts[entry.node])
+            for node, entry in zip(nodes, entries, strict=True)
+        ),
+        flops=sum(known) if len(known) == len(counts) else None,
+        flops_at=flops_at,
     )
 
 

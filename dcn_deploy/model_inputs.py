@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .inspection import TensorReport
 from .onnx_graph import Shape
+
+if TYPE_CHECKING:
+    from .inspection import TensorReport
 
 
 class InputError(ValueError):

@@ -6,6 +6,7 @@ Inspection and verification look at the same graph: shapes inferred, model-local
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
 import re
@@ -26,7 +27,9 @@ Shape = tuple[int | str | None, ...]
 STANDARD_OP = "DeformConv"
 _STANDARD_DOMAINS = ("", "ai.onnx")
 # Other projects' ops: mmcv::MMCVDeformConv2d, ModulatedDeformConv2d, DCNv2, torchvision's own name.
-_FOREIGN_OP = re.compile(r"deform_?conv|^_?dcn(_?v\d+)?$", re.IGNORECASE)
+_FOREIGN_OP = re.compile(r"deform(able)?_?conv|^_?dcn(_?v\d+)?(_\d+|_?plugin)?$", re.IGNORECASE)
+# TensorRT's parser took "Plugin" nodes that say in an attribute which plugin they are.
+_PLUGIN_OP = "Plugin"
 
 
 class ModelFileError(ValueError):
@@ -155,6 +158,13 @@ def _is_own(domain: str, op: str) -> bool:
     return (domain, op) == (contract().domain, contract().op)
 
 
+def _is_foreign(node: ir.Node) -> bool:
+    name: Any = node.op_type
+    if name == _PLUGIN_OP and "name" in node.attributes:
+        name = node.attributes["name"].value
+    return isinstance(name, str) and _FOREIGN_OP.search(name) is not None
+
+
 def prepare(model: ir.Model) -> ir.Model:
     """Inline the model's functions and infer its shapes, in place.
 
@@ -186,7 +196,7 @@ def deformable_nodes(model: ir.Model) -> list[DeformableNode]:
                 form = "portable" if has_body else "custom"
             elif node.domain in _STANDARD_DOMAINS and node.op_type == STANDARD_OP:
                 form = "standard"
-            elif node.domain not in _STANDARD_DOMAINS and _FOREIGN_OP.search(node.op_type):
+            elif _is_foreign(node):
                 form = "foreign"
             if form is not None:
                 yield DeformableNode(node, form, scope)
@@ -199,6 +209,30 @@ def deformable_nodes(model: ir.Model) -> list[DeformableNode]:
                         yield from walk(subgraph, inner)
 
     return list(walk(model.graph, ""))
+
+
+def origin_of(node: ir.Node) -> str:
+    """Where a node came from: its own note of one line, or what torch's exporter notes of modules.
+
+    Other exporters' notes hold whole stacks of source lines: those say nothing to a user.
+    """
+    note = (node.doc_string or "").strip()
+    if note and "\n" not in note:
+        return note
+    return _module_of(node)
+
+
+def _module_of(node: ir.Node) -> str:
+    """ "backbone.layer1.conv: models.DeformBlock" of the scopes that torch's exporter notes."""
+    try:
+        paths, classes = (
+            ast.literal_eval(node.metadata_props[f"pkg.torch.onnx.{name}"])
+            for name in ("name_scopes", "class_hierarchy")
+        )
+        # The outermost scope is the model itself, the innermost the operator.
+        return f"{paths[-2]}: {classes[-2]}" if paths[-2] else str(classes[-2])
+    except (KeyError, ValueError, SyntaxError, IndexError, TypeError):
+        return ""
 
 
 def shape_of(value: ir.Value) -> Shape | None:

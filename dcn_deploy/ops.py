@@ -80,12 +80,13 @@ def _repeated(name: str, value: Any, counts: tuple[int, ...]) -> list[int]:
         raise ValueError(f"{name} is {value!r}, expected an integer or {allowed} of them") from None
 
 
-def _require_tensors(**tensors: Any) -> None:
-    for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"deform_conv2d: {name} is a {type(tensor).__name__}, expected a Tensor"
-            )
+def _require_all_tensors(input: Any, offset: Any, weight: Any, bias: Any, mask: Any) -> None:
+    required = {"input": input, "offset": offset, "weight": weight}
+    optional = {"bias": bias, "mask": mask}
+    given = required | {name: value for name, value in optional.items() if value is not None}
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"deform_conv2d: {name} is a {type(value).__name__}, expected a Tensor")
 
 
 def deform_conv2d(
@@ -126,18 +127,14 @@ def deform_conv2d(
         TypeError: something that must be a tensor is none.
         MissingLibraryError: the torch library was left out when dcn_deploy was built.
     """
-    _require_tensors(input=input, offset=offset, weight=weight)
-    optional = {"bias": bias, "mask": mask}
-    _require_tensors(**{name: tensor for name, tensor in optional.items() if tensor is not None})
+    _require_all_tensors(input, offset, weight, bias, mask)
     kernel_h, kernel_w = (weight.shape[2], weight.shape[3]) if weight.dim() == 4 else (1, 1)
     in_channels, offset_channels = (t.shape[1] if t.dim() > 1 else 1 for t in (input, offset))
     group_channels = weight.shape[1] if weight.dim() > 1 else 1
     # Where the shapes do not divide, the op's check says so.
     groups = in_channels // max(group_channels, 1)
     offset_groups = offset_channels // max(2 * kernel_h * kernel_w, 1)
-    if _missing is not None:
-        raise _missing
-    result: Tensor = torch.ops.dcn_deploy.deform_conv2d(
+    return _run(
         input,
         weight,
         offset,
@@ -149,4 +146,43 @@ def deform_conv2d(
         max(groups, 1),
         max(offset_groups, 1),
     )
+
+
+def deform_conv2d_of_groups(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int | Sequence[int],
+    padding: int | Sequence[int],
+    dilation: int | Sequence[int],
+    mask: Tensor | None,
+    *,
+    groups: int,
+    offset_groups: int,
+) -> Tensor:
+    """``deform_conv2d`` for callers that state the groups; shapes that say otherwise are refused.
+
+    Args and errors are those of ``deform_conv2d``.
+    """
+    _require_all_tensors(input, offset, weight, bias, mask)
+    return _run(
+        input,
+        weight,
+        offset,
+        bias,
+        mask,
+        pair("stride", stride),
+        four_pads(padding),
+        pair("dilation", dilation),
+        groups,
+        offset_groups,
+    )
+
+
+def _run(*arguments: Any) -> Tensor:
+    """The op, on its arguments in its order."""
+    if _missing is not None:
+        raise _missing
+    result: Tensor = torch.ops.dcn_deploy.deform_conv2d(*arguments)
     return result

@@ -7,13 +7,9 @@ program spends seconds on importing PyTorch.
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
 import shutil
-import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +17,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from command_line import Call, program, run_program
 from onnx import TensorProto, helper, numpy_helper
 
 import dcn_deploy
 from dcn_deploy.cli import main
-from dcn_deploy.cli import output as consoles
 from dcn_deploy.contract import contract
 from dcn_deploy.exporting import export
 from dcn_deploy.runtimes.tensorrt.host import gpu_problem
 
-ROOT = Path(__file__).parent.parent
 OK, FAILED, BAD_INPUT, MISSING, UNEXPECTED = 0, 1, 2, 3, 4
 
 MODELS = '''
@@ -67,64 +62,6 @@ text = "not a model"
 def raises():
     raise KeyError("no such backbone")
 '''
-
-
-class Result:
-    """What a command printed, and its exit code."""
-
-    def __init__(self, code: object, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-        assert "Traceback" not in err, err
-
-    @property
-    def json(self) -> Any:
-        """stdout, which must be one JSON document and nothing else."""
-        return json.loads(self.out)
-
-
-def run_program(program: Sequence[str], folder: Path, *arguments: object, **more: str) -> Result:
-    environment = dict(os.environ) | {"COLUMNS": "100"} | more
-    environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
-    )
-    done = subprocess.run(
-        [*program, *map(str, arguments)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return Result(done.returncode, done.stdout, done.stderr)
-
-
-def program(folder: Path, *arguments: object, **more: str) -> Result:
-    """The command line in a process of its own."""
-    return run_program((sys.executable, "-m", "dcn_deploy.cli"), folder, *arguments, **more)
-
-
-Call = Callable[..., Result]
-
-
-@pytest.fixture
-def cli(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
-    """The command line in this process."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def call(*arguments: object, width: int = 100) -> Result:
-        monkeypatch.setattr(sys, "argv", ["dcn-deploy", *map(str, arguments)])
-        for console in (consoles.console, consoles.errors):
-            console.width = width
-        code: object = 0
-        try:
-            main()
-        except SystemExit as stopped:
-            code = stopped.code or 0
-        return Result(code, *capfd.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +187,11 @@ def test_inspect(folder: Path) -> None:
     assert "mask" in first["shapes"]
     assert "mask" not in second["shapes"]
     assert [verdict["runs"] for verdict in first["runtimes"]] == [True, True]
+    assert first["origin"] == "first: dcn_deploy.modules.DeformConv2d"
+    assert 0 < first["flops_share"] < 1
+    takes = {verdict["runtime"]: verdict["runs"] for verdict in first["targets"]}
+    assert takes["OpenVINO"] is False
+    assert takes["onnxruntime >= 1.25, CPU"] is True
 
 
 def test_inspect_for_people(cli: Call) -> None:
@@ -259,6 +201,8 @@ def test_inspect_for_people(cli: Call) -> None:
         assert "strides=2x1" in result.out
         assert "pads=1,0,2,1" in result.out
         assert "portable form" in result.out
+        assert "TensorRT" in result.out
+        assert "dcn-deploy convert model.onnx model.decomposed.onnx" in result.out
         assert max(map(len, result.out.splitlines())) <= width
         assert "\x1b" not in result.out
 
@@ -362,6 +306,7 @@ def test_verify_with_a_tolerance_of_ones_own(cli: Call) -> None:
         (("--against", "models:build", "--checkpoint", "wrong.pth"), "Unexpected key"),
         (("--against", "models:build", "--checkpoint", "x.npy"), "expected a state dict of Net"),
         (("--against", "model.onnx", "--checkpoint", "weights.pth"), "not for a file"),
+        (("--checkpoint", "weights.pth"), "not without it"),
         (("--against", "models:build", "--input", "wide.npy"), "expected float32 [N, 6, H, W]"),
     ],
 )
@@ -462,34 +407,36 @@ def test_run_without_the_library(folder: Path, tmp_path: Path) -> None:
 
 def test_bench(folder: Path) -> None:
     result = program(
-        folder, "bench", "model.onnx", "--size", "1x6x8x6", "--repeat", 7, "--threads", 1, "--json"
-    )
+        folder, "bench", "model.onnx", "--size", "1x6x8x6", "--repeat", 7, "--threads", 1,
+        "--dtype", "float32", "--dtype", "float16", "--against", "models:build", "--json",
+    )  # fmt: skip
     assert result.code == OK, result.err
     report = result.json
 
-    assert report["threads"] == 1
     assert report["input_shapes"] == {"image": [1, 6, 8, 6]}
-    ours, stock = report["timings"]
-    for timing in (ours, stock):
-        assert timing["runs"] == 7
-        assert 0 < timing["best_ms"] <= timing["median_ms"] <= timing["p90_ms"]
-    assert report["speedup"] == pytest.approx(stock["median_ms"] / ours["median_ms"])
+    rows = report["timings"]
+    assert [(row["backend"], row["dtype"], row["threads"]) for row in rows] == [
+        (backend, dtype, 1)
+        for dtype in ("float32", "float16")
+        for backend in ("onnxruntime + dcn_deploy", "onnxruntime alone", "PyTorch eager")
+    ]
+    for row in rows:
+        assert row["runs"] == 7
+        assert 0 < row["best_ms"] <= row["median_ms"] <= row["p90_ms"] <= row["p99_ms"]
+        assert row["memory_bytes"] > 0
+    ours, stock, eager = rows[:3]
+    assert ours["speedup_over_stock"] == pytest.approx(stock["median_ms"] / ours["median_ms"])
+    assert ours["speedup_over_eager"] == pytest.approx(eager["median_ms"] / ours["median_ms"])
+    assert eager["speedup_over_eager"] == 1
 
 
 def test_bench_of_a_model_that_runs_nowhere(cli: Call) -> None:
     result = cli("bench", "stride.onnx", "--size", "1x6x8x6")
     assert result.code == FAILED
-    assert "onnxruntime alone: " in result.out
+    assert "onnxruntime alone, float32: " in result.out
 
 
 # ---- the program ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("command", ["doctor", "inspect", "build", "verify", "run", "bench"])
-def test_help_has_an_example(command: str, cli: Call) -> None:
-    result = cli(command, "--help")
-    assert result.code == OK
-    assert f"Example: dcn-deploy {command}" in result.out
 
 
 def test_help_explains_the_exit_codes(cli: Call) -> None:
@@ -540,7 +487,7 @@ def test_a_fault_shows_its_traceback_on_request(
         (("inspect",), "missing argument 'model'", "inspect --help"),
         (("inspect", "a", "b"), "(b)", "inspect --help"),
         (("inspect", "a", "--frob"), "no such option: --frob", "inspect --help"),
-        (("verify", "model.onnx"), "missing option '--against'", "verify --help"),
+        (("report", "model.onnx"), "missing option '--output'", "report --help"),
         (("bench", "model.onnx", "--repeat", 0), "invalid value for '--repeat'", "bench --help"),
         (("frobnicate",), "no such command 'frobnicate'", "--help"),
     ],

@@ -214,16 +214,17 @@ def test_inspect_says_which_plugin_would_run_each_node(cli: Call) -> None:
     code, out, _ = cli("inspect", "model.onnx", "--json")
     assert code == OK
     first, second = json.loads(out)["nodes"]
-    verdicts = {verdict["runtime"]: verdict for verdict in first["tensorrt"]}
+    verdicts = {verdict["runtime"]: verdict for verdict in first["targets"]}
     assert verdicts[tensorrt_plugins.RTX] == {
-        "runtime": tensorrt_plugins.RTX, "runs": True, "reason": "our plugin"}  # fmt: skip
+        "runtime": tensorrt_plugins.RTX, "runs": True, "reason": "our plugin",
+        "fix": "dcn-deploy build model.onnx -o model.engine"}  # fmt: skip
     assert not verdicts[tensorrt_plugins.NEWER_ALONE]["runs"]
     assert "pads [1, 0, 2, 1]" in verdicts[tensorrt_plugins.NEWER_ALONE]["reason"]
-    alone = {verdict["runtime"]: verdict["runs"] for verdict in second["tensorrt"]}
+    alone = {verdict["runtime"]: verdict["runs"] for verdict in second["targets"]}
     assert alone[tensorrt_plugins.NEWER_ALONE]
     assert not alone[tensorrt_plugins.OTHERS_ALONE]
     _, out, _ = cli("inspect", "model.onnx")
-    assert "in an engine of" in out
+    assert "dcn-deploy build model.onnx -o model.engine" in out
 
 
 def test_verify_in_tensorrt_says_in_one_sentence_that_there_is_no_gpu(cli: Call) -> None:

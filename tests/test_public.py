@@ -28,5 +28,5 @@ def test_every_error_that_is_documented_can_be_caught(name: str) -> None:
 
 
 def test_errors_are_found_in_docstrings() -> None:
-    assert "ModelFileError" in errors_of(inspect.getdoc(dcn_deploy.inspect_model) or "")
+    assert "ModelFileError" in errors_of(inspect.getdoc(dcn_deploy.inspect) or "")
     assert "MissingLibraryError" in errors_of(inspect.getdoc(dcn_deploy.onnxruntime_library) or "")

@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+import user_folder
+from command_line import Call
+
+from dcn_deploy.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,6 +37,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run([sys.executable, "readme.py"], folder)
     assert done.returncode == 0, done.stderr
     assert "model.onnx" in done.stdout
+    shutil.copy(folder / "model.onnx", folder / "other.onnx")
+    user_folder.add_package(folder)
+    user_folder.add_inputs(folder)
     return folder
 
 
@@ -50,18 +56,15 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_line(folder: Path, command: str) -> None:
-    shutil.copy(folder / "model.onnx", folder / "other.onnx")
-    np.save(folder / "x.npy", np.random.default_rng(0).random((2, 3, 30, 41), dtype=np.float32))
-    program = Path(sys.executable).with_name("dcn-deploy")
-    done = run([str(program), *shlex.split(command)[1:]], folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.strip()
+def test_command_line(command: str, cli: Call) -> None:
+    result = cli(*shlex.split(command)[1:])
+    assert result.code == 0, result.out + result.err
+    assert result.out.strip()
 
 
 def test_every_command_is_shown() -> None:
     shown = {shlex.split(command)[1] for command in COMMANDS}
-    assert shown == {"doctor", "inspect", "build", "verify", "run", "bench"}
+    assert shown == {command.callback.__name__ for command in app.registered_commands}
 
 
 def test_figures_are_those_of_the_results() -> None:

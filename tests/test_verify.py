@@ -392,7 +392,7 @@ def test_nan_beside_finite_values_is_a_difference(
         ({"runs": 0}, "runs is 0, expected at least 1"),
         ({"tolerance": -1.0}, "tolerance is -1.0, expected 0 or more"),
         ({"tolerance": float("nan")}, "tolerance is nan, expected 0 or more"),
-        ({"model": None}, "model is None, expected a module, a function or the path"),
+        ({"model": 3}, "model is 3, expected a module, a function or the path"),
     ],
 )
 def test_arguments_that_cannot_be_meant(

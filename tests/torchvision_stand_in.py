@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
 
 from dcn_deploy import reference
 
 try:
-    from torchvision.ops import deform_conv2d
+    from torchvision.ops import DeformConv2d, deform_conv2d
 
     IS_REAL = True
 except (ImportError, RuntimeError):  # RuntimeError: built for another torch
@@ -63,9 +64,9 @@ if not IS_REAL:
         offset: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
-        stride: Sequence[int] = (1, 1),
-        padding: Sequence[int] = (0, 0),
-        dilation: Sequence[int] = (1, 1),
+        stride: int | Sequence[int] = (1, 1),
+        padding: int | Sequence[int] = (0, 0),
+        dilation: int | Sequence[int] = (1, 1),
         mask: Tensor | None = None,
     ) -> Tensor:
         """torchvision's function: an absent bias is zeros, an absent mask an empty tensor."""
@@ -76,10 +77,55 @@ if not IS_REAL:
             offset,
             input.new_zeros(input.shape[0], 0) if mask is None else mask,
             input.new_zeros(weight.shape[0]) if bias is None else bias,
-            *stride,
-            *padding,
-            *dilation,
+            *_pair(stride),
+            *_pair(padding),
+            *_pair(dilation),
             input.shape[1] // weight.shape[1],
             offset.shape[1] // (2 * taps),
             mask is not None,
         )
+
+    class DeformConv2d(nn.Module):  # type: ignore[no-redef]
+        """torchvision's layer: its offsets and masks are inputs."""
+
+        def __init__(
+            self,
+            in_channels: int,
+            out_channels: int,
+            kernel_size: int | Sequence[int],
+            stride: int | Sequence[int] = 1,
+            padding: int | Sequence[int] = 0,
+            dilation: int | Sequence[int] = 1,
+            groups: int = 1,
+            bias: bool = True,
+        ) -> None:
+            super().__init__()
+            self.in_channels = in_channels
+            self.out_channels = out_channels
+            self.kernel_size = _pair(kernel_size)
+            self.stride = _pair(stride)
+            self.padding = _pair(padding)
+            self.dilation = _pair(dilation)
+            self.groups = groups
+            shape = (out_channels, in_channels // groups, *self.kernel_size)
+            self.weight = nn.Parameter(torch.empty(shape))
+            nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+            if bias:
+                self.bias = nn.Parameter(torch.zeros(out_channels))
+            else:
+                self.register_parameter("bias", None)
+
+        def forward(self, input: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
+            return deform_conv2d(
+                input,
+                offset,
+                self.weight,
+                self.bias,
+                stride=self.stride,
+                padding=self.padding,
+                dilation=self.dilation,
+                mask=mask,
+            )
+
+    for _named in (deform_conv2d, DeformConv2d):  # by their module they are recognised
+        _named.__module__ = "torchvision.ops.deform_conv"

@@ -12,13 +12,19 @@ import typer
 from rich.markup import escape
 
 from ..availability import first_line, version_of
+from ..errors import ConversionError, RunError
+from ..exporting import ExportError
 from ..model_inputs import InputError
 from ..onnx_graph import ModelFileError
+from ..verification import VerificationError
 from .bench import bench
 from .build import build
+from .convert import convert
 from .doctor import doctor
+from .export import export
 from .inspect import inspect
-from .output import BAD_INPUT, CHECK_FAILED, MISSING, UNEXPECTED, RunError, errors
+from .output import BAD_INPUT, CHECK_FAILED, MISSING, UNEXPECTED, errors
+from .report import report
 from .run import run
 from .verify import verify
 
@@ -30,7 +36,6 @@ _UsageError: Any = typer.BadParameter.__base__
 app = typer.Typer(
     name="dcn-deploy",
     invoke_without_command=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Deployed deformable convolutions: what a model holds, what runs it here, whether it is "
@@ -40,7 +45,7 @@ app = typer.Typer(
     f"fault of this program, whose traceback {_TRACEBACK_VARIABLE}=1 in the environment shows. "
     "With --json, stdout is one JSON document; messages and progress go to stderr.",
 )
-for command in (doctor, inspect, build, verify, run, bench):
+for command in (doctor, inspect, convert, export, build, verify, run, bench, report):
     app.command()(command)
 
 
@@ -73,9 +78,9 @@ def main() -> None:
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else app.info.name
         _fail(f"{error.format_message().rstrip('.')}; its usage: {command} --help", BAD_INPUT)
-    except (ModelFileError, InputError) as error:
+    except (ModelFileError, InputError, ConversionError) as error:
         _fail(error, BAD_INPUT)
-    except RunError as error:
+    except (RunError, ExportError, VerificationError) as error:
         _fail(error, CHECK_FAILED)
     except ImportError as error:  # onnxruntime, or a library of ours
         _fail(error, MISSING)

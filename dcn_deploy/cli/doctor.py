@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contract import contract
-from ..doctor import DoctorReport, RuntimeReport, diagnose
+from ..diagnosis import DoctorReport, RuntimeReport
+from ..diagnosis import doctor as diagnose
 from .output import CHECK_FAILED, MISSING, JsonOption, emit
 
 

@@ -57,7 +57,12 @@ def _named(option: str, value: str, specs: Sequence[TensorReport], taken: Sequen
     return free[0]
 
 
-def _load(path: Path) -> Any:
+def load_array(path: Path) -> Any:
+    """A .npy or .npz file.
+
+    Raises:
+        InputError: it is none.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file; give an array saved by numpy.save or numpy.savez")
     try:
@@ -79,12 +84,17 @@ def _as_declared(array: NDArray[Any], spec: TensorReport, path: Path) -> Tensor:
         ) from error
 
 
-def _from_files(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, Tensor]:
+def read_inputs(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, Tensor]:
+    """The tensors in the files that --input names, by input.
+
+    Raises:
+        InputError: a file cannot be read, or does not fit.
+    """
     by_name = {spec.name: spec for spec in specs}
     tensors: dict[str, Tensor] = {}
     for value in values:
         path = Path(value.partition("=")[2] or value)
-        loaded = _load(path)
+        loaded = load_array(path)
         if not isinstance(loaded, np.ndarray):
             for name in loaded.files:
                 if name not in by_name:
@@ -99,7 +109,12 @@ def _from_files(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[st
     return tensors
 
 
-def _sizes(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, list[int]]:
+def parse_sizes(values: Sequence[str], specs: Sequence[TensorReport]) -> dict[str, list[int]]:
+    """ "1x3x224x224" for the inputs in order, or "name=1x3x224x224", by input.
+
+    Raises:
+        InputError: it is not such a text, or the model has no such input.
+    """
     sizes: dict[str, list[int]] = {}
     for value in values:
         text = value.partition("=")[2] or value
@@ -150,14 +165,14 @@ def gather(
     Raises:
         InputError: a file or a size does not fit; the message says what does.
     """
-    given = _from_files(files or [], specs)
+    given = read_inputs(files or [], specs)
     missing = [spec for spec in specs if spec.name not in given]
     if missing and not random:
         raise InputError(
             f"the model takes {expected_text(specs)}; give --input {missing[0].name}=x.npy, or "
             "--random"
         )
-    wanted = _sizes(sizes or [], specs)
+    wanted = parse_sizes(sizes or [], specs)
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         spec.name: given[spec.name]

@@ -20,10 +20,6 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
-class RunError(RuntimeError):
-    """The model does not run on the inputs."""
-
-
 def emit(report: RenderableType, data: Mapping[str, Any], *, as_json: bool) -> None:
     """The result of a command, for people or for programs."""
     if as_json:

@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 
-from ..arrays import to_array
-from ..availability import first_line
 from ..inspection import inspect_model
 from ..model_inputs import InputError
-from ..runtimes.onnxruntime import QUIET, ort_session
-from ..runtimes.onnxruntime import run as run_session
+from ..running import run as run_model
 from .inputs import InputOption, SeedOption, SizeOption, gather
 from .inspect import ModelArgument
-from .output import JsonOption, RunError, by, emit
+from .output import JsonOption, by, emit
 
 
 def run(
@@ -49,13 +46,7 @@ def run(
     tensors = gather(
         inspect_model(model).inputs, files=inputs, random=random, sizes=size, seed=seed
     )
-    feed = {name: to_array(tensor) for name, tensor in tensors.items()}
-    try:
-        outputs = run_session(ort_session(model, override=override, **QUIET), feed)
-    except ImportError:
-        raise
-    except Exception as error:  # onnxruntime's own kinds
-        raise RunError(f"{model} does not run: {first_line(error)}") from error
+    outputs = run_model(model, tensors, override=override)
     if output is not None:
         _save(output, outputs)
     described = {name: _describe(array) for name, array in outputs.items()}

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from ..inspection import inspect_model
-from ..model_inputs import InputError
 from ..verification import verify as verify_model
 from ..verification.compare import RUNTIMES
-from .eager import load_eager
+from .eager import load_baseline
 from .inputs import InputOption, SeedOption, SizeOption, gather
 from .inspect import ModelArgument
 from .output import CHECK_FAILED, JsonOption, emit, errors
@@ -20,13 +19,14 @@ from .output import CHECK_FAILED, JsonOption, emit, errors
 def verify(
     model: ModelArgument,
     against: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What it should equal: another ONNX file, or package.module:callable that returns "
-            "an nn.Module (looked for from the current folder too).",
+            "an nn.Module (looked for from the current folder too). Without it only the deformable "
+            "nodes are compared, each with the float64 reference.",
             show_default=False,
         ),
-    ],
+    ] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Weights of the nn.Module, a state dict.", show_default=False),
@@ -53,6 +53,14 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    offsets: Annotated[
+        bool,
+        typer.Option(
+            "--offsets",
+            help="Measure the offsets on the given inputs, and warn where half precision cannot "
+            "hold them.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check that an ONNX file computes what a model computes.
@@ -62,17 +70,17 @@ def verify(
     sizes too where the file's are dynamic. Exit code 1 if something differs, or if nothing could be
     compared.
 
-    Example: dcn-deploy verify model.onnx --against mypkg.models:build --checkpoint weights.pth
+    Example: dcn-deploy verify model.onnx --against mypkg.models:build_model --checkpoint w.pth
+    --size 1x3x64x64
+
+    Example: dcn-deploy verify model.onnx --offsets --input x.npy
     """
-    is_file = Path(against).is_file() or against.endswith(".onnx")
-    if is_file and checkpoint is not None:
-        raise InputError("--checkpoint is for --against package.module:callable, not for a file")
     runtimes = [name for name in RUNTIMES if name in (runtime or RUNTIMES[:1])]
     for name in runtime or ():
         if name not in RUNTIMES:
             raise InputError(f"--runtime {name}: expected {' or '.join(RUNTIMES)}")
     specs = inspect_model(model).inputs
-    baseline = against if is_file else load_eager(against, checkpoint)
+    baseline = load_baseline(against, checkpoint)
     tensors = gather(specs, files=inputs, random=True, sizes=size, seed=seed)
     with errors.status("verifying") as status:
         report = verify_model(
@@ -83,6 +91,7 @@ def verify(
             runs=runs,
             seed=seed,
             tolerance=tolerance,
+            offsets=offsets,
             progress=status.update,
         )
     emit(report, report.to_dict(), as_json=as_json)

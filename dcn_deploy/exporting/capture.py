@@ -45,10 +45,15 @@ def capture(request: Request, exporter: Exporter, folder: Path) -> ir.Model:
             if isinstance(cause, ExportError):  # of our translation, deep inside the exporter
                 raise ExportError(str(cause)) from error
         other = next(name for name in EXPORTERS if name != exporter)
+        multiples = (
+            " A model that takes only multiples of a size wants them named: 32 * "
+            'torch.export.Dim("height"), or on the command line --dynamic 32*height.'
+        )
         raise ExportError(
             f"the {exporter} exporter could not export {type(request.model).__name__}: "
             f"{type(causes[-1]).__name__}: {causes[-1]}\n"
             f'Check that the model runs on the example inputs, or try exporter="{other}".'
+            f"{multiples if request.dynamic_shapes and exporter == 'dynamo' else ''}"
         ) from error
 
 

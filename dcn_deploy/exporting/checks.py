@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 import torch
 
+from ..errors import ConversionError
 from ..verification import VerificationError
 from .forms import Form, require_opset
 from .node import ExportError
@@ -74,7 +75,7 @@ def as_export_error() -> Iterator[None]:
     """What the libraries below raise for a model that they cannot handle becomes an ExportError."""
     try:
         yield
-    except (ExportError, VerificationError, OSError):
+    except (ConversionError, ExportError, VerificationError, OSError):
         raise
     except Exception as error:
         raise ExportError(

@@ -22,6 +22,7 @@ from ..verification.eager import tensors_in
 from . import files
 from .capture import EXPORTERS, Exporter, capture
 from .checks import as_export_error, check_model, check_names, check_opset, check_path
+from .conversion import converted
 from .forms import FORMS, Form, to_form
 from .metadata import sign
 from .node import ExportError
@@ -51,9 +52,11 @@ def export(
 ) -> ExportReport:
     """Write a model with deformable convolutions to an ONNX file, and verify it.
 
-    Deformable convolutions may be dcn_deploy's or torchvision's. The model is exported in eval
-    mode, whichever mode it is in, and on the device that it is on. ``path`` holds the new model
-    only once everything below has succeeded; until then it is as it was.
+    Deformable convolutions may be dcn_deploy's, or of a library that ``dcn_deploy.convert`` knows:
+    the model is converted in place meanwhile, so do not use it in another thread, and is afterwards
+    what it was. It is exported in eval mode, whichever mode it is in, and on the device that it is
+    on. ``path`` holds the new model only once everything below has succeeded; until then it is as
+    it was.
 
     ``torch.onnx.export`` itself works too once dcn_deploy is imported; it writes the custom form,
     and verifies nothing.
@@ -76,7 +79,8 @@ def export(
         output_names: the file's
         external_data: weights in a second file, ``path`` + ".data". Default: above 2 GB only.
             Without it, a file of that name, which was an older model's, is removed
-        verify: compare the file's outputs with the model's own. Where no runtime of this machine
+        verify: compare the file's outputs with the model's own, and those of a converted model
+            with those of the model as given, where that runs here. Where no runtime of this machine
             can run the file (onnxruntime has no bfloat16 convolutions on the CPU), it is written
             all the same, with a warning.
 
@@ -85,6 +89,7 @@ def export(
 
     Raises:
         ValueError, TypeError: an argument is not one of those listed here; nothing was done.
+        ConversionError: a layer of another library cannot be converted exactly.
         ExportError: the model could not be exported, or the result is not valid ONNX.
         OSError: the file could not be written.
         VerificationError: the file computes something else than the model. With ``verify=False``
@@ -108,7 +113,11 @@ def export(
         input_names,
         output_names,
     )
-    with files.staging(path) as folder, as_export_error():
+    with (
+        files.staging(path) as folder,
+        as_export_error(),
+        converted(request, compare=verify) as conversion,
+    ):
         captured = capture(request, exporter, folder)
         if output_names and len(output_names) > len(captured.graph.outputs):
             raise ExportError(
@@ -129,7 +138,8 @@ def export(
         verification = _verify(staged, path, request) if verify else None
         written = inspect_model(staged)
         files.publish(staged, path)
-    return ExportReport(path, form, exporter, replace(written, path=str(path)), verification)
+    model_report = replace(written, path=str(path))
+    return ExportReport(path, form, exporter, model_report, verification, conversion)
 
 
 def _require(name: str, value: str, allowed: Sequence[str]) -> None:

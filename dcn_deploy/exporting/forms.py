@@ -1,9 +1,10 @@
-"""The three forms of an exported model, and the way between any two of them.
+"""The forms of an exported model, and the way between any two of them.
 
 portable  our node, with a function of the same name in the model whose body is the standard
           operator: a runtime with our kernel runs that, any other one runs the body
 custom    our node alone: only a runtime with our kernel loads it
 standard  the ONNX operator DeformConv
+decomposed  operators that every runtime has, GridSample among them; there is no way back from it
 
 The standard operator wants one dtype for all its inputs, our node also takes float32 offsets and
 masks beside float16 or bfloat16 data. There the body (and the standard form) computes in float32,
@@ -12,7 +13,7 @@ between casts: nothing is rounded that our kernel would not round.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, get_args
 
 import onnx
@@ -20,15 +21,23 @@ import onnx_ir as ir
 
 from ..contract import contract
 from ..onnx_graph import STANDARD_OP, DeformableNode, deformable_nodes, prepare
+from .decomposition import DECOMPOSED_SINCE, decompose
 from .node import ExportError, plugin_attributes, zero_bias
 
-Form = Literal["portable", "custom", "standard"]
+Form = Literal["portable", "custom", "standard", "decomposed"]
 FORMS: tuple[Form, ...] = get_args(Form)
 COORDINATES = ("offset", "mask")
 """The inputs that may be float32 beside half data."""
 
 STANDARD_SINCE = 19
 """The opset that brought the standard operator."""
+LEAST_OPSET: Mapping[Form, int] = {
+    "portable": STANDARD_SINCE,
+    "custom": 1,
+    "standard": STANDARD_SINCE,
+    "decomposed": DECOMPOSED_SINCE,
+}
+"""The opset from which on a form can be written."""
 
 
 def to_form(model: ir.Model, form: Form) -> ir.Model:
@@ -48,15 +57,16 @@ def to_form(model: ir.Model, form: Form) -> ir.Model:
 
 
 def require_opset(opset: int, form: Form) -> None:
-    """Check that an opset has the standard operator, if the form makes use of it.
+    """Check that an opset has the operators that a form is made of.
 
     Raises:
         ExportError: it has not.
     """
-    if form != "custom" and opset < STANDARD_SINCE:
+    if opset < LEAST_OPSET[form]:
+        operator = "GridSample" if form == "decomposed" else STANDARD_OP
         raise ExportError(
-            f'opset_version is {opset}, expected at least {STANDARD_SINCE} for form="{form}": '
-            f'{STANDARD_OP} exists from there on; raise opset_version, or use form="custom", '
+            f'opset_version is {opset}, expected at least {LEAST_OPSET[form]} for form="{form}": '
+            f'{operator} exists from there on; raise opset_version, or use form="custom", '
             "which needs our kernel to run"
         )
 
@@ -127,10 +137,34 @@ def _to_standard(model: ir.Model) -> None:
     for node in [entry.node for entry in _own(model)]:
         attributes = [node.attributes[name] for name in contract().attributes]
         nodes, output = _standard(node.inputs, attributes, _is_mixed(node), node.name)
+        standard = next(made for made in nodes if made.op_type == STANDARD_OP)
+        standard.doc_string = node.doc_string
+        standard.metadata_props.update(node.metadata_props)
         graph = node.graph
         assert isinstance(graph, ir.Graph)
         ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, node.outputs, [output])
     model.opset_imports.pop(contract().domain, None)
+
+
+def _to_decomposed(model: ir.Model) -> None:
+    opset = model.opset_imports[""]
+    for entry in _own(model):
+        node, weight = entry.node, entry.inputs["weight"]
+        if weight.shape is None or not weight.shape.is_static():
+            raise ExportError(
+                f'form="decomposed" takes weights of known sizes, and that of node {entry.name!r} '
+                f"is {weight.shape}; make it a constant of the model"
+            )
+        # A name on each: whoever looks at the graph finds the layer again.
+        nodes, output = decompose(entry.inputs, entry.attributes, opset)
+        for index, part in enumerate(nodes):
+            part.name = f"{node.name or entry.output.name}/{part.op_type}_{index}"
+        output.shape, output.type = entry.output.shape, entry.output.type
+        graph = node.graph
+        assert isinstance(graph, ir.Graph)
+        ir.convenience.replace_nodes_and_values(graph, node, [node], nodes, node.outputs, [output])
+    model.opset_imports.pop(contract().domain, None)
+    prepare(model)  # an opset without DeformConv says nothing of our node's sizes, but of these
 
 
 def _standard(
@@ -163,4 +197,5 @@ _FROM_CUSTOM: dict[Form, Callable[[ir.Model], None]] = {
     "portable": _to_portable,
     "custom": lambda model: None,
     "standard": _to_standard,
+    "decomposed": _to_decomposed,
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession, OrtValue, SessionOptions
 
 # plugins/onnxruntime/register.cpp reads it.
-_OVERRIDE_KEY = "dcn_deploy.override"
+OVERRIDE_KEY = "dcn_deploy.override"
 # onnxruntime >= 1.20: where the external data of a model that is given as bytes lies.
 _WEIGHTS_FOLDER_KEY = "session.model_external_initializers_file_folder_path"
 
@@ -65,7 +65,7 @@ def ort_session(
     options = _options(session_options)
     # The library reads the session's configuration when it is registered.
     if override:
-        options.add_session_config_entry(_OVERRIDE_KEY, "1")
+        options.add_session_config_entry(OVERRIDE_KEY, "1")
     options.register_custom_ops_library(str(onnxruntime_library()))
     return _session(model, options, providers, weights_folder)
 

@@ -14,6 +14,8 @@ from ..model_inputs import InputError
 
 # A model that halves its image five times takes only multiples of 32.
 _LARGEST_STEP = 32
+GIVEN = "given"
+"""The case of the inputs that were given."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def make_cases(
         InputError: ``sizes`` names a dimension that the file does not have.
     """
     generator = torch.Generator().manual_seed(seed)
-    yield Case("given", tensors)
+    yield Case(GIVEN, tensors)
     for index in range(1, runs):
         redrawn = [_redrawn(tensor, tensor.shape, generator) for tensor in tensors]
         yield Case(f"random {index}", redrawn)

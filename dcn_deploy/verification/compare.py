@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -16,11 +18,12 @@ from ..inspection import ModelReport, NodeReport, inspect_model
 from ..model_inputs import InputError, check_inputs, dtype_name
 from ..onnx_graph import ModelFileError
 from ..tolerances import MODEL_TOLERANCE
-from .cases import Case, make_cases
+from .cases import GIVEN, Case, make_cases
 from .difference import difference
 from .eager import EagerSide
+from .foreign_side import ForeignSide
 from .nodes import attributes_that_differ, check_node
-from .notes import comparison_notes, file_notes
+from .notes import comparison_notes, file_notes, offset_notes
 from .observation import NotRunnableError, Observation, Side
 from .onnx_side import our_side, stock_side
 from .pairing import Model, Paired, pair
@@ -29,11 +32,12 @@ from .tensorrt_side import TENSORRT, TensorRTSide
 
 Runtime = Literal["onnxruntime", "tensorrt"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+_REFERENCE = "the float64 reference"
 
 
 def verify(
     onnx_path: str | os.PathLike[str],
-    model: Model,
+    model: Model | None,
     args: Any,
     kwargs: Mapping[str, Any] | None = None,
     *,
@@ -44,6 +48,7 @@ def verify(
     seed: int = 0,
     tolerance: float | None = None,
     sizes: Sequence[Mapping[str, int]] | None = None,
+    offsets: bool = False,
     progress: Callable[[str], None] = lambda message: None,
 ) -> VerificationReport:
     """Compare an ONNX file with the model it was exported from.
@@ -56,6 +61,8 @@ def verify(
     Args:
         onnx_path: the file.
         model: the baseline: a module or function, run in evaluation mode; or another ONNX file.
+            None: there is no baseline, and nothing but the deformable nodes is compared, each with
+            the float64 reference.
         args: what ``model`` is called with: a tuple, or one tensor. Its tensors are the first
             inputs compared.
         kwargs: what it is called with by name.
@@ -69,7 +76,9 @@ def verify(
         tolerance: greatest ||a - b|| / ||b|| of an output; default: MODEL_TOLERANCE of the least
             precise dtype that takes part.
         sizes: other sizes to run with, by the names of the file's dynamic dimensions; default: a
-            few, where it has any. Sizes that the baseline cannot take are noted and passed over.
+            few, where it has any. Sizes that the baseline cannot take are noted and passed over;
+            without a baseline only the given ones are tried.
+        offsets: measure what each node's offsets need of their dtype, on the given inputs.
         progress: called with a line of text as each run starts.
 
     Raises:
@@ -82,14 +91,18 @@ def verify(
     if name is not None:
         file = replace(file, path=name)
     paired = pair(model, args if isinstance(args, tuple) else (args,), kwargs, input_names, file)
-    baseline = _baseline(model, paired)
+    baseline = None if model is None else _baseline(model, paired)
     tensors = paired.tensors
     check_inputs({spec.name: t for spec, t in zip(file.inputs, tensors, strict=True)}, file.inputs)
 
+    against = _REFERENCE if baseline is None else baseline.name
     notes = [
-        f"the file has no input {unused!r}, which {baseline.name} takes: no output depends on it"
+        f"the file has no input {unused!r}, which {against} takes: no output depends on it"
         for unused in paired.unused
     ]
+    if baseline is None:
+        notes.append("no model was given: its outputs are compared with nothing, only its nodes")
+        sizes = sizes or ()
     not_run: dict[str, str] = {}
     sides: list[Side] = []
     cases = list(make_cases(tensors, file.inputs, runs=runs, seed=seed, sizes=sizes))
@@ -104,24 +117,25 @@ def verify(
     reports: dict[str, list[CaseReport]] = {runtime: [] for runtime in makers}
     resized: list[bool] = []
     for case in cases:
-        progress(f"{baseline.name}: {case.name}")
-        expected = _observe(baseline, case, notes)
-        if case.resized:
-            resized.append(expected is not None)
-        if expected is None:
-            continue
-        if tolerance is None:
-            tolerance = max(MODEL_TOLERANCE[dtype] for dtype in _dtypes(file, case, expected))
+        expected = None
+        if baseline is not None:
+            progress(f"{baseline.name}: {case.name}")
+            expected = _observe(baseline, case, notes)
+            if case.resized:
+                resized.append(expected is not None)
+            if expected is None:
+                continue
         for side in sides:
             progress(f"{side.name}: {case.name}")
-            reports[side.name].append(_compare(side, case, expected, tolerance, file))
+            measure = offsets and case.name == GIVEN
+            reports[side.name].append(_compare(side, case, expected, tolerance, file, measure))
 
     if any(side.name == TENSORRT for side in sides):
         notes.append(f"{TENSORRT}: compared through the outputs only")
     notes += file_notes(file) + comparison_notes(reports.values())
-    return VerificationReport(
+    report = VerificationReport(
         path=file.path,
-        baseline=baseline.name,
+        baseline=against,
         sides=tuple(
             SideReport(runtime, tuple(cases), not_run.get(runtime, ""))
             for runtime, cases in reports.items()
@@ -130,6 +144,7 @@ def verify(
         notes=tuple(notes),
         only_given_sizes=bool(resized) and not any(resized),
     )
+    return replace(report, notes=(*report.notes, *offset_notes(report.offset_ranges)))
 
 
 def _makers(
@@ -145,7 +160,7 @@ def _makers(
 
 
 def _require(model: Any, runtimes: Sequence[Runtime], runs: int, tolerance: float | None) -> None:
-    if not callable(model) and not isinstance(model, (str, os.PathLike)):
+    if not callable(model) and not isinstance(model, (str, os.PathLike, NoneType)):
         raise ValueError(
             f"model is {model!r}, expected a module, a function or the path of an ONNX file"
         )
@@ -188,7 +203,7 @@ def _baseline(model: Model, paired: Paired) -> Side:
     if not isinstance(model, (str, os.PathLike)):
         return EagerSide(model, paired.args, paired.kwargs, paired.places)
     reasons = []
-    for make in (our_side, stock_side):
+    for make in (our_side, stock_side, ForeignSide):
         try:
             side = make(Path(model))
         except ModelFileError:
@@ -224,13 +239,23 @@ def _dtypes(file: ModelReport, case: Case, expected: Observation) -> set[str]:
 
 
 def _compare(
-    side: Side, case: Case, expected: Observation, tolerance: float, file: ModelReport
+    side: Side,
+    case: Case,
+    expected: Observation | None,
+    tolerance: float | None,
+    file: ModelReport,
+    offsets: bool,
 ) -> CaseReport:
     shapes = tuple(tuple(tensor.shape) for tensor in case.tensors)
+    check = partial(check_node, own_kernel=side.name == availability.OURS, offsets=offsets)
     try:
         seen = side.run(case.tensors)
     except Exception as error:  # whatever onnxruntime raises, it is a finding about the file
         return CaseReport(case.name, shapes, error=_error_text(error, file, expected))
+    if expected is None:
+        return CaseReport(case.name, shapes, nodes=tuple(check(node, None) for node in seen.nodes))
+    if tolerance is None:
+        tolerance = max(MODEL_TOLERANCE[dtype] for dtype in _dtypes(file, case, expected))
     if len(seen.outputs) != len(expected.outputs):
         error_text = f"{len(seen.outputs)} outputs, the baseline has {len(expected.outputs)}"
         return CaseReport(case.name, shapes, error=error_text)
@@ -245,11 +270,7 @@ def _compare(
             )
         ),
         nodes=tuple(
-            check_node(
-                node,
-                expected.nodes[index] if paired else None,
-                own_kernel=side.name == availability.OURS,
-            )
+            check(node, expected.nodes[index] if paired else None)
             for index, node in enumerate(seen.nodes)
         ),
     )
@@ -266,13 +287,13 @@ def _check_output(name: str, actual: Tensor, expected: Tensor, tolerance: float)
     return OutputCheck(name, dtype_name(actual), shape, apart, problem)
 
 
-def _error_text(error: Exception, file: ModelReport, expected: Observation) -> str:
+def _error_text(error: Exception, file: ModelReport, expected: Observation | None) -> str:
     """The error, and the first deformable node whose attributes are not the baseline's.
 
     onnxruntime names a node of a function's body by a name that is not in the file.
     """
     nodes = [node for node in file.nodes if _is_compared(node)]
-    if len(nodes) == len(expected.nodes):
+    if expected is not None and len(nodes) == len(expected.nodes):
         for node, other in zip(nodes, expected.nodes, strict=True):
             differing = attributes_that_differ(node.attributes, other.attributes)
             if differing:

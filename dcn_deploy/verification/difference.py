@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+DECADES = range(-17, 2)
+"""Powers of ten that the errors of single elements are sorted by."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -23,6 +26,10 @@ class Difference:
     """How many there are."""
     finite: int
     """How many of the expected ones are neither NaN nor Inf: only these say anything."""
+    histogram: tuple[int, ...] = ()
+    """How many elements are equal, and then for each power of ten in DECADES how many errors lie
+    between it and the next; an element's error is |a - b| as a part of the root mean square of b.
+    Beyond either end counts as at the end. Empty of integers, and where an error is infinite."""
 
     @property
     def ok(self) -> bool:
@@ -56,4 +63,12 @@ def difference(actual: Tensor, expected: Tensor, tolerance: float) -> Difference
     distance = error.norm().item()
     relative = distance / norm if norm else (math.inf if distance else 0.0)
     largest_abs = error.abs().max().item() if error.numel() else 0.0
-    return Difference(relative, largest_abs, tolerance, *sizes)
+    histogram = _histogram(error.abs(), norm / math.sqrt(max(1, sizes[1])))
+    return Difference(relative, largest_abs, tolerance, *sizes, histogram)
+
+
+def _histogram(errors: Tensor, scale: float) -> tuple[int, ...]:
+    wrong = errors[errors > 0]
+    decades = (wrong / (scale or 1.0)).log10().floor().clamp(DECADES[0], DECADES[-1]).long()
+    counts = torch.bincount(decades - DECADES[0], minlength=len(DECADES))
+    return (errors.numel() - wrong.numel(), *counts.tolist())

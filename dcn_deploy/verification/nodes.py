@@ -12,6 +12,7 @@ from ..model_inputs import dtype_name
 from ..tolerances import MODEL_TOLERANCE, STOCK_TOLERANCE, TOLERANCE
 from .difference import Difference, difference
 from .observation import NodeRun
+from .offsets import measure_offsets
 from .report import NodeCheck
 
 
@@ -56,7 +57,9 @@ def _what_differs(node: NodeRun, other: NodeRun) -> list[str]:
     return found
 
 
-def check_node(node: NodeRun, other: NodeRun | None, *, own_kernel: bool) -> NodeCheck:
+def check_node(
+    node: NodeRun, other: NodeRun | None, *, own_kernel: bool, offsets: bool = False
+) -> NodeCheck:
     """Judge a node.
 
     Args:
@@ -64,6 +67,7 @@ def check_node(node: NodeRun, other: NodeRun | None, *, own_kernel: bool) -> Nod
         other: the baseline's node in the same place, if there is one
         own_kernel: whether this project's kernel ran ``node``: onnxruntime's own rounds coordinates
             to float32
+        offsets: whether to measure what the offsets need of their dtype too
     """
     to_float64 = _to_float64(node, own_kernel=own_kernel)
     to_baseline = other_to_float64 = None
@@ -95,4 +99,5 @@ def check_node(node: NodeRun, other: NodeRun | None, *, own_kernel: bool) -> Nod
         to_baseline=to_baseline,
         baseline_to_float64=other_to_float64,
         cause="; ".join(causes),
+        offsets=measure_offsets(node) if offsets else None,
     )

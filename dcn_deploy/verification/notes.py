@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..inspection import ModelReport
 from .difference import Difference
+from .offsets import OffsetRange
 from .report import CaseReport
 
 
@@ -55,4 +56,16 @@ def _offsets_of_zero(cases: Sequence[CaseReport]) -> list[str]:
         "exercised"
         for name, found in ranges.items()
         if found == {(0.0, 0.0)}
+    ]
+
+
+def offset_notes(ranges: Mapping[str, OffsetRange]) -> list[str]:
+    """A warning for each node whose offsets a half precision cannot hold."""
+    return [
+        f"warning: node {name}: {dtype} cannot hold its offsets of {found.least:.3g} .. "
+        f"{found.greatest:.3g} px, it would move samples by {rounding.moves:.2g} px and change the "
+        f"output by {rounding.output_changes:.0e}: keep its offset in float32"
+        for name, found in ranges.items()
+        for dtype, rounding in found.rounding.items()
+        if not rounding.holds
     ]

@@ -38,7 +38,7 @@ class Paired:
 
 
 def pair(
-    model: Model,
+    model: Model | None,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any] | None,
     input_names: Sequence[str] | None,
@@ -53,7 +53,7 @@ def pair(
     names = list(input_names or [])
     # Files, and builtins, have no signature; that a call does not fit, the call itself says best.
     with suppress(TypeError, ValueError):
-        if not isinstance(model, (str, os.PathLike)):
+        if callable(model):
             kwargs = in_order(model, kwargs)
             named = by_name(model, args, kwargs)
             names = names or tensor_names(named)

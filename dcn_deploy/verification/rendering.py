@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .difference import Difference
+from .offsets import HALF_DTYPES, OffsetRange, Rounding
 
 if TYPE_CHECKING:
     from .report import CaseReport, NodeCheck, SideReport, VerificationReport
@@ -71,6 +72,33 @@ def _nodes(side: SideReport, case: CaseReport) -> Table:
     return table
 
 
+def _offsets(ranges: Mapping[str, OffsetRange]) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title="offsets on the given inputs; what half precision makes of them",
+        title_justify="left",
+    )
+    table.add_column("node", overflow="fold")
+    for title in ("px", "99 % within", "outside", *HALF_DTYPES):
+        table.add_column(title, justify="right")
+    for name, found in ranges.items():
+        table.add_row(
+            name,
+            f"{found.least:.3g} .. {found.greatest:.3g}",
+            f"{found.usual:.3g}",
+            f"{found.outside:.1%}",
+            *(_rounding(found.rounding[dtype]) for dtype in HALF_DTYPES),
+        )
+    return table
+
+
+def _rounding(rounding: Rounding) -> Text:
+    """How far it moves a sample, and by how much it changes the output."""
+    text = f"{rounding.moves:.1g} px, {rounding.output_changes:.0e}"
+    return Text(text, "" if rounding.holds else "yellow")
+
+
 def render(report: VerificationReport) -> RenderableType:
     """A table of the runtimes, the nodes of the first case that failed, the notes, the verdict."""
     parts: list[RenderableType] = [
@@ -81,6 +109,8 @@ def render(report: VerificationReport) -> RenderableType:
     shown = next(((side, case) for side, case in failures if case is not None and case.nodes), None)
     if shown is not None:
         parts.append(_nodes(*shown))
+    if report.offset_ranges:
+        parts.append(_offsets(report.offset_ranges))
     parts += [Text(f"{side.name}: {side.not_run}") for side in report.sides if side.not_run]
     parts += [Text(f"note: {note}", "dim") for note in report.notes]
     parts.append(Text(report.summary, "green" if report.passed else "red"))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from rich.console import RenderableType
 
 from .difference import Difference
+from .offsets import OffsetRange
 from .rendering import as_text, render
 
 Status = Literal["passed", "failed", "not run"]
@@ -57,6 +58,8 @@ class NodeCheck:
     """The baseline's node from the float64 reference on its own inputs; None where they agree."""
     cause: str
     """Where it disagrees: what about it, and which side is wrong. Empty where it agrees."""
+    offsets: OffsetRange | None = None
+    """What the offsets need of their dtype, where that was asked for."""
 
     @property
     def ok(self) -> bool:
@@ -77,7 +80,12 @@ class CaseReport:
 
     @property
     def compared(self) -> int:
-        """How many finite elements of the outputs were compared: without any, nothing is shown."""
+        """How many finite elements were compared: without any, nothing is shown.
+
+        Of the outputs; where there was no model to compare them with, of the nodes.
+        """
+        if not self.outputs:
+            return sum(check.to_float64.finite for check in self.nodes)
         return sum(check.difference.finite for check in self.outputs if check.difference)
 
     @property
@@ -136,6 +144,17 @@ class VerificationReport:
     """What was left out, and why."""
     only_given_sizes: bool = False
     """Whether other sizes were tried, and the baseline could take none of them."""
+
+    @property
+    def offset_ranges(self) -> Mapping[str, OffsetRange]:
+        """What the offsets of each node need, by its name; of the first side that measured it."""
+        return {
+            node.name: node.offsets
+            for side in reversed(self.sides)
+            for case in side.cases
+            for node in case.nodes
+            if node.offsets is not None
+        }
 
     @property
     def passed(self) -> bool:
@@ -208,7 +227,8 @@ def _failures(sides: list[SideReport]) -> Iterator[str]:
         if case.error:
             yield f"  {case.error}"
         elif not case.compared and not wrong:
-            yield "  nothing compared: no output of the baseline has a finite element"
+            what = "no output of the baseline" if case.outputs else "no deformable node"
+            yield f"  nothing compared: {what} has a finite element"
         for output in wrong:
             yield f"  output {output.name!r}: {output.difference or output.problem}"
         if node is not None:

@@ -253,7 +253,7 @@ def _library(host: str) -> LibraryReport:
     return LibraryReport(host, str(path), "")
 
 
-def diagnose() -> DoctorReport:
+def doctor() -> DoctorReport:
     """Look at this machine; runs the op for a few milliseconds in each runtime."""
     versions = {name: version_of(name) for name in PACKAGES}
     versions["onnxruntime"] = availability.onnxruntime_version()

@@ -1,0 +1,5 @@
+"""Pictures of where deformable layers look."""
+
+from .plot import plot_sampling
+
+__all__ = ["plot_sampling"]
