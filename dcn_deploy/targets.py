@@ -2,8 +2,8 @@
 they do not. ``availability`` says what this machine runs; this is about where a file can go.
 
 Each rule rests on what the runtime's own sources or releases do: the kernels that onnxruntime
-registers for DeformConv since 1.25, OpenVINO's list of ONNX operators. What TensorRT's parsers do is
-in ``tensorrt_plugins``.
+registers for DeformConv since 1.25, OpenVINO's list of ONNX operators. What TensorRT's parsers do
+is in ``tensorrt_plugins``.
 """
 
 from __future__ import annotations

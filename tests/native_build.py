@@ -41,7 +41,7 @@ def build(folder: str, *options: str, targets: Sequence[str] = ()) -> Path:
 
 
 def sanitized(*targets: str) -> Path:
-    """Build targets with AddressSanitizer and UndefinedBehaviorSanitizer; the folder of the build."""
+    """Build targets with AddressSanitizer and UBSan, and return the folder of the build."""
     return build(
         "sanitized",
         "-DDCN_SANITIZE=address,undefined",

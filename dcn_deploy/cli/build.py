@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..building import BuildReport
 from ..building import build as build_model
+from ..errors import RunError
 from ..inspection import TensorReport, inspect_model
 from ..model_inputs import InputError, shape_text
 from ..precision import Precision, PrecisionError, PrecisionReport
@@ -24,7 +25,7 @@ from ..runtimes.tensorrt.profiles import Profile, complete_profiles
 from ..verification import VerificationError
 from .inputs import InputOption, SeedOption, gather
 from .inspect import ModelArgument
-from .output import JsonOption, RunError, by, console, emit, errors, megabytes
+from .output import JsonOption, by, console, emit, errors, megabytes
 
 _MEGABYTE = 2**20
 

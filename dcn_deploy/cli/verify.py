@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..inspection import inspect_model
+from ..model_inputs import InputError
 from ..verification import verify as verify_model
 from ..verification.compare import RUNTIMES
 from .eager import load_baseline
