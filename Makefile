@@ -29,9 +29,10 @@ help:
 	@echo "make clean                 remove .venv, build and what the demo wrote"
 
 # Progress is shown, because the first time this fetches torch and compiles.
-$(VENV)/dependencies: requirements-dev.txt
+$(VENV)/dependencies: requirements-dev.txt requirements-dev-alone.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -r requirements-dev.txt
+	$(BIN)/pip install --no-deps -r requirements-dev-alone.txt
 	touch $@
 
 $(VENV)/installed: $(VENV)/dependencies $(SOURCES)

@@ -304,7 +304,10 @@ def test_verify_with_a_tolerance_of_ones_own(cli: Call) -> None:
         (("--against", "missing.onnx"), "missing.onnx: no such file"),
         (("--against", "models:build", "--checkpoint", "none.pth"), "none.pth: no such file"),
         (("--against", "models:build", "--checkpoint", "wrong.pth"), "Unexpected key"),
-        (("--against", "models:build", "--checkpoint", "x.npy"), "expected a state dict of Net"),
+        (
+            ("--against", "models:build", "--checkpoint", "x.npy"),
+            "x.npy: it cannot be read; expected a state dict",
+        ),
         (("--against", "model.onnx", "--checkpoint", "weights.pth"), "not for a file"),
         (("--checkpoint", "weights.pth"), "not without it"),
         (("--against", "models:build", "--input", "wide.npy"), "expected float32 [N, 6, H, W]"),

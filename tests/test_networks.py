@@ -46,7 +46,7 @@ def test_exported_equals_eager_at_any_size(name: str, exporter: Any, tmp_path: P
         for side in checked.sides:
             assert [case.name for case in side.cases] == ["given"]
             assert len(side.cases[0].nodes) == network.nodes
-    assert {side.runtime for side in checked.sides} == {availability.OURS, availability.STOCK}
+    assert {side.name for side in checked.sides} == {availability.OURS, availability.STOCK}
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
