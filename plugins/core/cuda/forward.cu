@@ -12,8 +12,8 @@
 namespace dcn::cuda {
 namespace {
 
-// The columns of a chunk are meant to stay in the second-level cache between the two kernels. Tests make
-// chunks of small problems with less.
+// The columns of a chunk are meant to stay in the second-level cache between the two kernels. Tests
+// make chunks of small problems with less.
 #if !defined(DCN_CUDA_COLUMN_BYTES)
 #define DCN_CUDA_COLUMN_BYTES (16 << 20)
 #endif
