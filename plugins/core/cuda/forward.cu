@@ -12,8 +12,8 @@
 namespace dcn::cuda {
 namespace {
 
-// The columns of a chunk are meant to stay in the second-level cache between the two kernels. Tests make
-// chunks of small problems with less.
+// The columns of a chunk are meant to stay in the second-level cache between the two kernels. Tests
+// make chunks of small problems with less.
 #if !defined(DCN_CUDA_COLUMN_BYTES)
 #define DCN_CUDA_COLUMN_BYTES (16 << 20)
 #endif
@@ -21,8 +21,8 @@ constexpr int64_t kColumnBytes = DCN_CUDA_COLUMN_BYTES;
 // Limits of a grid; the kernels stride over what lies beyond.
 constexpr int64_t kMaxGridX = INT32_MAX, kMaxGridYZ = 65535;
 
-int64_t size_of(DType arithmetic_of) {
-  return arithmetic_of == DType::kFloat64 ? sizeof(double) : sizeof(float);
+int64_t arithmetic_bytes(DType dtype) {
+  return dtype == DType::kFloat64 ? sizeof(double) : sizeof(float);
 }
 
 int64_t output_pixels(const Problem& p) {
@@ -30,7 +30,7 @@ int64_t output_pixels(const Problem& p) {
 }
 
 int64_t column_bytes(const Problem& p) {
-  return p.in_channels * p.taps() * size_of(p.dtype);
+  return p.in_channels * p.taps() * arithmetic_bytes(p.dtype);
 }
 
 int64_t chunk_pixels(const Problem& p) {
