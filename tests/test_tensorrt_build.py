@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import networks
 import onnx
 import onnx_models
 import pytest
@@ -19,7 +18,9 @@ import torch
 from cases import CASES, Case
 from engine_worker import build_all, write_model
 from exported import FORMS
+from networks import NETWORKS, Network
 from node_problems import arrays_of
+from resnet import DeformableResNet
 
 import dcn_deploy
 from dcn_deploy.contract import contract
@@ -210,7 +211,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("resnet") / "resnet.onnx"
     dcn_deploy.export(
-        networks.DeformableResNet().eval(),
+        DeformableResNet().eval(),
         torch.randn(2, 3, 64, 96),
         path,
         dynamic_shapes={"image": {0: "batch", 2: "height", 3: "width"}},
@@ -240,3 +241,28 @@ def test_resnet_with_deformable_stages(resnet: Path, tmp_path: Path) -> None:
         assert asked == {f"getOutputDataTypes({dtype}, {dtype}, float32, {dtype}, float32)"}
         largest = [call for call in calls_of(result, "getWorkspaceSize") if "16, 20" in call]
         assert largest, "the first deformable layer sees the largest image at an eighth"
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+def test_networks_of_other_libraries_layers(network: Network, tmp_path: Path) -> None:
+    """Exported with dynamic sizes, and built for a range of them."""
+    path = tmp_path / "network.onnx"
+    report = dcn_deploy.export(
+        network.seeded(),
+        network.inputs(),
+        path,
+        exporter="torchscript",
+        input_names=["x"],
+        dynamic_shapes={"x": network.dynamic},
+        verify=False,
+    )
+    larger = tuple(
+        2 * size if dim in network.dynamic else size for dim, size in enumerate(network.size)
+    )
+    profiles = {"x": [network.size, network.size, larger]}
+    (result,) = build_all([{
+        "onnx": str(path), "engine": str(tmp_path / "network.engine"),
+        "options": {"profiles": profiles},
+    }])  # fmt: skip
+    assert "error" not in result, result
+    assert len(result["nodes"]) == len(report.nodes) == network.nodes
