@@ -10,7 +10,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins t
 	-not -path '*/__pycache__/*' 2>/dev/null)
 CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
-.PHONY: help setup peers browser demo bench test test-versions test-versions-torch \
+.PHONY: help setup browser demo bench test test-versions test-versions-torch \
 	test-versions-tensorrt test-torchvision test-aarch64 test-tsan gpu-check-tensorrt lint format clean
 
 help:
@@ -72,15 +72,8 @@ test-aarch64:
 test-tsan:
 	sh tools/test_threads.sh
 
-$(VENV)/peers: $(VENV)/dependencies benchmarks/requirements.txt
-	$(BIN)/pip install -r benchmarks/requirements.txt
-	touch $@
-
-# Other runtimes that have the op, which the benchmark measures where they are installed.
-peers: $(VENV)/peers
-
 # BENCH_ARGS="--sections forward --layers k7 --out build/bench.json" for a part.
-bench: setup peers
+bench: setup
 	$(BIN)/python benchmarks/layers.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/readme.py
 
