@@ -49,7 +49,7 @@ def build_all(jobs: Sequence[Job]) -> list[dict[str, Any]]:
             [sys.executable, __file__, todo, done],
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=900,
             check=False,
         )
         results = [json.loads(line) for line in done.read_text().splitlines()]
