@@ -90,6 +90,7 @@ size_t workspace_bytes(const Problem& problem) {
 
 Status forward(const Problem& problem, const ForwardArgs& args, void* workspace, CUstream_st* stream) {
   if (output_pixels(problem) == 0 || problem.out_channels == 0) return {};
+  if (args.channels_last) return {"the CUDA kernels read no channels-last input, expected NCHW"};
   switch (problem.dtype) {
     case DType::kFloat32: return status_of(run<float, float>(problem, args, workspace, stream));
     case DType::kFloat64: return status_of(run<double, double>(problem, args, workspace, stream));
