@@ -146,7 +146,7 @@ struct ForwardArgs {
   const void* bias = nullptr;           // [O] or null
   const void* mask = nullptr;           // [N, offset_group*kH*kW, oH, oW] or null
   void* output = nullptr;               // [N, O, oH, oW]
-  bool channels_last = false;           // input and output lie in memory as [N, H, W, C]
+  bool channels_last = false;           // input and output lie as [N, H, W, C]; on the CPU only
 };
 
 // A null gradient is not computed. Shapes are those of the tensors they belong to.
