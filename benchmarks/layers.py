@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dcn_deploy.benchmark import usable_cpus
+from dcn_deploy.benchmarking import usable_cpus
 from measuring.layer import LAYERS, Layer
 from measuring.machine import machine
 from measuring.picture import draw

@@ -90,7 +90,7 @@ def test_engine_is_built_of_the_trained_model(finished: tuple[Path, str]) -> Non
     assert built["verification"]["passed"]
     assert built["engine"]["bytes"] == (out / "digits.engine").stat().st_size
     assert set(built["engine"]["nodes"]) <= set(built["precision"]["lowered"])
-    deformable = [node.name for node in dcn_deploy.inspect_model(out / "digits.onnx").nodes]
+    deformable = [node.name for node in dcn_deploy.inspect(out / "digits.onnx").nodes]
     assert built["engine"]["nodes"] == deformable
     assert deformable
     end = " ".join(printed.split())
