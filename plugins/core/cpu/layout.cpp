@@ -77,15 +77,8 @@ int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t imag
   // Reading the weights costs a tile as much as this many of its pixels: measured, roughly.
   constexpr int64_t kCostOfWeights = 16;
   constexpr int64_t kLeastPixels = 48;
-  // What a tile keeps at hand should stay in a second-level cache of 512 KiB, beside the image.
-  constexpr int64_t kCacheBytes = 320 << 10;
-  const int64_t outs = std::min(problem.group_out_channels(), kOutputBlock);
-  const int64_t depth = std::min(problem.group_in_channels() * problem.taps(), kColumnChunk);
-  const int64_t plans = 5 * std::min(problem.taps(), kPlannedTaps);  // a corner and four weights each
-  const int64_t fitting = kCacheBytes / kernels.arithmetic_bytes / (outs + depth + plans);
-  const int64_t most = std::min(kTilePixels, std::max(fitting, 2 * kLeastPixels));
   int64_t best = 0, best_cost = INT64_MAX;
-  for (int64_t pixels = round_up(kLeastPixels, kernels.row_block); pixels <= most;
+  for (int64_t pixels = round_up(kLeastPixels, kernels.row_block); pixels <= kTilePixels;
        pixels += kernels.row_block) {
     const int64_t tiles = divide_up(problem.out_pixels(), pixels) * images;
     const int64_t cost = divide_up(tiles, threads) * (pixels + kCostOfWeights);
