@@ -17,7 +17,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dcn_deploy.benchmarking import usable_cpus
 from measuring.layer import LAYERS, Layer
 from measuring.machine import machine
 from measuring.picture import draw
@@ -29,6 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from dcn_deploy.benchmarking import usable_cpus
 from dcn_deploy.exporting.files import staging
 
 RESULTS = Path(__file__).parent / "results" / "layers.json"
