@@ -18,7 +18,7 @@ MUTATIONS = re.compile(r"__syncthreads\(\);")
 def compiled(core: Path, folder: Path, *flags: str) -> Path:
     """The emulator's test program, with the kernels of ``core``."""
     program = folder / "emulator_test"
-    sources = [*sorted((core / "cuda").glob("*.cu")), *sorted(EMULATOR.glob("*.cpp"))]
+    sources = [*sorted((core / "cuda").glob("*.c*")), *sorted(EMULATOR.glob("*.cpp"))]
     command = ["g++", "-std=c++17", "-O1", *flags, f"-I{EMULATOR}", f"-I{core}"]
     command += ['-DDCN_CUDA_ARCHITECTURES="none"', "-o", str(program), "-x", "c++"]
     done = subprocess.run([*command, *map(str, sources)], capture_output=True, text=True)

@@ -146,7 +146,7 @@ struct ForwardArgs {
   const void* bias = nullptr;           // [O] or null
   const void* mask = nullptr;           // [N, offset_group*kH*kW, oH, oW] or null
   void* output = nullptr;               // [N, O, oH, oW]
-  bool channels_last = false;           // input and output lie as [N, H, W, C]; on the CPU only
+  bool channels_last = false;           // input and output lie as [N, H, W, C]
 };
 
 // A null gradient is not computed. Shapes are those of the tensors they belong to.
@@ -182,15 +182,36 @@ const char* instruction_set();
 
 namespace cuda {
 
-// Device memory that forward() needs beside its tensors, in bytes. Never more for smaller sizes, so
-// that a host that knows its largest problem asks once.
-size_t workspace_bytes(const Problem& problem);
+struct Options {
+  bool allow_tf32 = false;     // float32 products in TF32; otherwise as exact as float32 (3xTF32)
+  bool deterministic = false;  // backward: every sum in a fixed order, which is slower
+  bool plain = false;          // the slow kernels that the fast ones are judged against
+};
 
-// Enqueues the operation on `stream` of the current device and returns: nothing is allocated, nothing
+// Which kernels a problem takes: "tensor cores" or "plain". Asks no device.
+const char* path(const Problem& problem, const Options& options);
+
+// The fast kernels read the weight in an order of their own. A host whose weights are constant packs
+// once; only dtype, out_channels, in_channels, kernel, group and offset_group of the problem are read.
+// Zero bytes: the path that the problem takes reads the weight as it is.
+size_t packed_weight_bytes(const Problem& problem, const Options& options);
+Status pack_weight(const Problem& problem, const Options& options, const void* weight, void* packed,
+                   CUstream_st* stream);
+
+// Device memory that forward() and backward() need beside their tensors, in bytes, whether the weight
+// comes packed or not. Never more for smaller sizes, so that a host that knows its largest problem
+// asks once.
+size_t workspace_bytes(const Problem& problem, const Options& options);
+size_t backward_workspace_bytes(const Problem& problem, const Options& options);
+
+// Enqueue the operation on `stream` of the current device and return: nothing is allocated, nothing
 // waits, so a CUDA graph can capture it. `workspace` is aligned to 256 bytes and must not be used by
-// anything else until the stream is past this point. float32 is computed in full float32, never in
-// TF32. The error names the device and the architectures that this build has kernels for.
-Status forward(const Problem& problem, const ForwardArgs& args, void* workspace, CUstream_st* stream);
+// anything else until the stream is past this point. The error names the device and the architectures
+// that this build has kernels for.
+Status forward(const Problem& problem, const ForwardArgs& args, const Options& options, void* workspace,
+               CUstream_st* stream);
+Status backward(const Problem& problem, const BackwardArgs& args, const Options& options,
+                void* workspace, CUstream_st* stream);
 
 }  // namespace cuda
 }  // namespace dcn

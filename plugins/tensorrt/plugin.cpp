@@ -135,7 +135,7 @@ int32_t Plugin::configurePlugin(const nvinfer1::DynamicPluginTensorDesc* inputs,
 size_t Plugin::getWorkspaceSize(const nvinfer1::DynamicPluginTensorDesc* inputs, int32_t input_count,
                                 const nvinfer1::DynamicPluginTensorDesc*, int32_t) const noexcept {
   return guarded(node_.c_str(), size_t{0}, [&] {
-    const size_t bytes = cuda::workspace_bytes(largest(attributes_, inputs, input_count));
+    const size_t bytes = cuda::workspace_bytes(largest(attributes_, inputs, input_count), {});
     trace("getWorkspaceSize", text_of(inputs, input_count), " = " + std::to_string(bytes));
     return bytes;
   });
@@ -162,7 +162,7 @@ int32_t Plugin::enqueue(const nvinfer1::PluginTensorDesc*, const nvinfer1::Plugi
     if (problem_->has_bias) args.bias = inputs[kBias];
     if (problem_->has_mask) args.mask = inputs[kMask];
     args.output = outputs[0];
-    const Status status = cuda::forward(*problem_, args, workspace, stream);
+    const Status status = cuda::forward(*problem_, args, {}, workspace, stream);
     if (!status.ok()) throw Error(status.message);
     return kSuccess;
   });

@@ -54,13 +54,13 @@ int run_forward() {
     input.push_back(static_cast<float>(i / p.in_pixels() % p.in_channels + 1));
   std::vector<float> offset(p.batch * 2 * p.taps() * p.out_pixels());
   std::vector<float> output(p.batch * p.out_channels * p.out_pixels(), -1);
-  std::vector<unsigned char> workspace(dcn::cuda::workspace_bytes(p), 0xff);
+  std::vector<unsigned char> workspace(dcn::cuda::workspace_bytes(p, {}), 0xff);
   dcn::ForwardArgs args;
   args.input = input.data();
   args.weight = weight.data();
   args.offset = offset.data();
   args.output = output.data();
-  const dcn::Status status = dcn::cuda::forward(p, args, workspace.data(), nullptr);
+  const dcn::Status status = dcn::cuda::forward(p, args, {}, workspace.data(), nullptr);
   if (!status.ok()) return std::puts(status.message.c_str()), 1;
   const auto expected = static_cast<float>(p.taps() * p.in_channels * (p.in_channels + 1) / 2);
   int wrong = 0;

@@ -1,5 +1,5 @@
-// The second half of the plain CUDA forward: weight times the columns that sample.h wrote, plus the
-// bias.
+// The second half of the plain CUDA forward: weight times the columns that plain_sample.h wrote, plus
+// the bias.
 //
 // A block computes a tile of the output at a time, kTile channels by kTile pixels, each thread every
 // sixteenth row and column of it. Sums are of two levels, in a fixed order: one over kDepth products,
@@ -10,7 +10,7 @@
 
 #include "deform_conv.h"
 #include "dtype.h"
-#include "sample.h"
+#include "plain_sample.h"
 
 namespace dcn::cuda {
 

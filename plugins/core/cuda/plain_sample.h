@@ -1,5 +1,5 @@
 // The first half of the plain CUDA forward: the samples of a run of output pixels, mask included, as
-// the columns of a matrix. multiply.h multiplies it by the weight.
+// the columns of a matrix. plain_multiply.h multiplies it by the weight.
 //
 // A thread owns a pixel and one tap of one offset group: it finds out where the sample lies, and takes
 // it from several channels. Threads beside each other own pixels beside each other, which is how the
