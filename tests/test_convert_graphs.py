@@ -111,8 +111,9 @@ def graph_of(function: Any, *more: Any) -> fx.GraphModule:
 
 
 def test_what_a_graph_cannot_convert_names_its_node() -> None:
-    model = nn.Sequential(graph_of(DCNv3Function.apply, 3, 3))
-    with pytest.raises(ConversionError, match=r"^0 \(.*\) calls node apply: \S+DCNv3Function: it"):
+    # Its apply is no target of a graph from torch 2.14 on.
+    model = nn.Sequential(graph_of(DCNv3Function, 3, 3))
+    with pytest.raises(ConversionError, match=r"^0 \(.*\) calls node \w+: \S+DCNv3Function: it"):
         convert(model)
 
 

@@ -119,9 +119,9 @@ def recognise(value: Any) -> Known | Refusal | None:
     """
     if isinstance(value, types.FunctionType):
         return _torchvision(value)
-    if isinstance(value, types.BuiltinFunctionType):
-        return _compiled(value)
     function = value.__self__ if _is_apply(value) else value
+    if isinstance(function, types.BuiltinFunctionType):
+        return _compiled(function)
     if isinstance(function, type) and issubclass(function, Function):
         return _autograd(function)
     return None
@@ -154,7 +154,11 @@ def _compiled(function: types.BuiltinFunctionType) -> Refusal | None:
 
 
 def _is_apply(value: Any) -> bool:
-    return isinstance(value, types.MethodType) and value.__func__ is Function.apply.__func__  # type: ignore[attr-defined]
+    """Of an autograd function: a method before torch 2.14, and built in since."""
+    if isinstance(value, types.MethodType):
+        return value.__func__ is getattr(Function.apply, "__func__", None)
+    built_in = isinstance(value, types.BuiltinFunctionType) and value.__name__ == "apply"
+    return built_in and isinstance(value.__self__, type) and issubclass(value.__self__, Function)
 
 
 def _autograd(function: type[Function]) -> Known | Refusal | None:
