@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from rich import box
@@ -93,27 +94,34 @@ def render(report: BenchReport) -> RenderableType:
     sizes = ", ".join(f"{n} {'x'.join(map(str, s))}" for n, s in report.input_shapes.items())
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("runs in", overflow="fold")
-    table.add_column("dtype")
-    for heading in ("threads", "median", "p90", "p99 ms", "memory", "x eager", "x stock"):
-        table.add_column(heading, justify="right")
-    for timing in report.timings:
-        table.add_row(
-            timing.backend,
-            timing.dtype,
-            str(timing.threads),
-            *(_number(ms) for ms in (timing.median_ms, timing.p90_ms, timing.p99_ms)),
-            "-" if timing.memory_bytes is None else f"{timing.memory_bytes / 1e6:.0f} MB",
-            *(_number(report.speedup(timing, over), 2) for over in (EAGER, STOCK)),
-        )
+    for heading in ("median", "p90", "p99", "MB", "x eager", "x stock"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    groups = groupby(report.timings, key=lambda timing: (timing.dtype, timing.threads))
+    for (dtype, threads), timings in groups:
+        table.add_section()
+        table.add_row(f"{dtype}, {threads} thread{'s' if threads > 1 else ''}", style="bold")
+        for timing in timings:
+            table.add_row(
+                timing.backend,
+                *(_milliseconds(ms) for ms in (timing.median_ms, timing.p90_ms, timing.p99_ms)),
+                "-" if timing.memory_bytes is None else f"{timing.memory_bytes / 1e6:.0f}",
+                *(_ratio(report.speedup(timing, over)) for over in (EAGER, STOCK)),
+            )
     reasons = dict.fromkeys(
         f"{t.backend}, {t.dtype}: {t.not_run}" for t in report.timings if t.not_run
     )
     return Group(
-        Text.assemble((report.path, "bold"), f", {sizes}"),
+        Text.assemble((report.path, "bold"), f", {sizes}; times in ms"),
         table,
         *(Text(reason, "yellow") for reason in reasons),
     )
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if value < 100 else f"{value:.1f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
