@@ -8,8 +8,14 @@
 #include "deform_conv.h"
 #include "dtype.h"
 #include "sampling.h"
+#include "warp.h"
 
 namespace dcn::cuda {
+
+// As they lie in memory: bits of float32, or of the data's type.
+struct RawPoint {
+  uint32_t y, x, mask;
+};
 
 struct SamplePoint {
   AxisSample<float> y, x;
@@ -73,16 +79,29 @@ struct Coordinates {
   DCN_INLINE int32_t base_y(int32_t pixel) const { return pixel / out_w * stride_h - pad_top; }
   DCN_INLINE int32_t base_x(int32_t pixel) const { return pixel % out_w * stride_w - pad_left; }
 
-  DCN_INLINE float value(const void* tensor, int64_t at) const {
-    return of_float32 ? static_cast<const float*>(tensor)[at] : load(static_cast<const T*>(tensor)[at]);
+  __device__ __forceinline__ uint32_t bits(const void* tensor, int64_t at) const {
+    if (of_float32) return static_cast<const uint32_t*>(tensor)[at];
+    return static_cast<const uint16_t*>(tensor)[at];
+  }
+  __device__ __forceinline__ float value(uint32_t bits) const {
+    if constexpr (sizeof(T) == 2)
+      if (!of_float32) return load_pair<T>(bits).x;
+    return bit_cast<float>(bits);
   }
 
-  // `row`: (image * offset_group + offset group) * taps + tap; `y`, `x`: the integer part of the
-  // position, tap included.
-  DCN_INLINE SamplePoint point(int64_t row, int32_t pixel, int32_t y, int32_t x) const {
+  // `row`: (image * offset_group + offset group) * taps + tap. Nothing here waits for the loads.
+  __device__ __forceinline__ RawPoint ask(int64_t row, int32_t pixel) const {
     const int64_t at = row * out_pixels + pixel, at_y = at + row * out_pixels;
-    return {sample_axis(value(offset, at_y), y, in_h),
-            sample_axis(value(offset, at_y + out_pixels), x, in_w), mask ? value(mask, at) : 1.0f};
+    return {bits(offset, at_y), bits(offset, at_y + out_pixels), mask ? bits(mask, at) : 0};
+  }
+
+  // `y`, `x`: the integer part of the position, tap included.
+  __device__ __forceinline__ SamplePoint point(const RawPoint& raw, int32_t y, int32_t x) const {
+    return {sample_axis(value(raw.y), y, in_h), sample_axis(value(raw.x), x, in_w),
+            mask ? value(raw.mask) : 1.0f};
+  }
+  __device__ __forceinline__ SamplePoint point(int64_t row, int32_t pixel, int32_t y, int32_t x) const {
+    return point(ask(row, pixel), y, x);
   }
 };
 
