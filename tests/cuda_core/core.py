@@ -309,10 +309,10 @@ class Core:
         return output.contiguous()
 
     def backward(
-        self, case: Case, inputs: Inputs, grad_output: Tensor, *rest: Any
+        self, case: Case, inputs: Inputs, grad_output: Tensor, *rest: Any, stream: int = 0
     ) -> Sequence[Tensor | None]:
         """The gradients of one pass; arguments as in ``prepare_backward``."""
-        return self._finish(self.prepare_backward(case, inputs, grad_output, *rest))
+        return self._finish(self.prepare_backward(case, inputs, grad_output, *rest), stream)
 
     def _finish(self, call: Call, stream: int = 0) -> Sequence[Tensor | None]:
         call.enqueue(stream)
