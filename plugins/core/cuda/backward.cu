@@ -1,13 +1,27 @@
 // The backward pass on CUDA: picks the kernels.
+//
+// Of the fused kernels' sums only those for the gradient of the input are atomic. Where every sum must
+// have one order, the plain kernels compute that gradient. The bias's is theirs always.
 #include <cuda_runtime.h>
+
+#include <algorithm>
 
 #include "deform_conv.h"
 #include "device.h"
 #include "elementwise.h"
+#include "fused_backward.h"
 #include "plain.h"
 
 namespace dcn::cuda {
 namespace {
+
+// Those before sm_80 have fewer of them, without what the fused kernels need.
+bool device_has_tensor_cores() {
+  int device = 0, major = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+         major >= 8;
+}
 
 template <class T, class C>
 Status clear(const Problem& p, const BackwardArgs& args, cudaStream_t stream) {
@@ -37,15 +51,29 @@ Status clear_gradients(const Problem& p, const BackwardArgs& args, cudaStream_t 
 
 }  // namespace
 
-size_t backward_workspace_bytes(const Problem& problem, const Options&) {
-  return plain_backward_workspace_bytes(problem);
+size_t backward_workspace_bytes(const Problem& problem, const Options& options) {
+  const size_t plain = plain_backward_workspace_bytes(problem);
+  if (!fused_backward_takes(problem, options)) return plain;
+  return std::max(plain, fused_backward_workspace_bytes(problem));
 }
 
-Status backward(const Problem& problem, const BackwardArgs& args, const Options&, void* workspace,
-                CUstream_st* stream) {
+Status backward(const Problem& problem, const BackwardArgs& args, const Options& options,
+                void* workspace, CUstream_st* stream) {
   if (problem.batch == 0 || problem.out_channels == 0 || problem.out_pixels() == 0)
     return clear_gradients(problem, args, stream);
-  return plain_backward(problem, args, workspace, stream);
+  if (!fused_backward_takes(problem, options) || !device_has_tensor_cores())
+    return plain_backward(problem, args, workspace, stream);
+
+  BackwardArgs fused = args, plain = BackwardArgs{args};
+  plain.grad_weight = plain.grad_offset = plain.grad_mask = nullptr;
+  fused.grad_bias = nullptr;
+  if (options.deterministic)
+    fused.grad_input = nullptr;
+  else
+    plain.grad_input = nullptr;
+  const Status status = status_of(fused_backward(problem, fused, options, workspace, stream));
+  // Its launches follow on the stream: the workspace is free again by then.
+  return status.ok() ? plain_backward(problem, plain, workspace, stream) : status;
 }
 
 }  // namespace dcn::cuda

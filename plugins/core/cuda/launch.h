@@ -28,12 +28,24 @@ class Launches {
   void add(void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_bytes,
            Arguments&&... arguments) {
     if (error_ != cudaSuccess || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    constexpr size_t kUnaskedSharedBytes = 48 << 10;
+    if (shared_bytes > kUnaskedSharedBytes) {
+      error_ = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes));
+      if (error_ != cudaSuccess) return;
+    }
     cudaLaunchConfig_t config{};
     config.gridDim = grid;
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared_bytes;
     config.stream = stream_;
     error_ = cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+  }
+
+  // For what launches by itself: `launch` takes the stream.
+  template <class Launch>
+  void add(const Launch& launch) {
+    if (error_ == cudaSuccess) error_ = launch(stream_);
   }
 
   cudaError_t error() const { return error_; }
