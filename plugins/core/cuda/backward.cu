@@ -15,14 +15,6 @@
 namespace dcn::cuda {
 namespace {
 
-// Those before sm_80 have fewer of them, without what the fused kernels need.
-bool device_has_tensor_cores() {
-  int device = 0, major = 0;
-  return cudaGetDevice(&device) == cudaSuccess &&
-         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-         major >= 8;
-}
-
 template <class T, class C>
 Status clear(const Problem& p, const BackwardArgs& args, cudaStream_t stream) {
   const int64_t rows = p.batch * p.offset_group * p.taps() * p.out_pixels();
@@ -61,10 +53,13 @@ Status backward(const Problem& problem, const BackwardArgs& args, const Options&
                 void* workspace, CUstream_st* stream) {
   if (problem.batch == 0 || problem.out_channels == 0 || problem.out_pixels() == 0)
     return clear_gradients(problem, args, stream);
-  if (!fused_backward_takes(problem, options) || !device_has_tensor_cores())
-    return plain_backward(problem, args, workspace, stream);
+  bool on_tensor_cores = false;
+  if (fused_backward_takes(problem, options))
+    if (const cudaError_t error = has_tensor_cores(&on_tensor_cores); error != cudaSuccess)
+      return status_of(error);
+  if (!on_tensor_cores) return plain_backward(problem, args, workspace, stream);
 
-  BackwardArgs fused = args, plain = BackwardArgs{args};
+  BackwardArgs fused = args, plain = args;
   plain.grad_weight = plain.grad_offset = plain.grad_mask = nullptr;
   fused.grad_bias = nullptr;
   if (options.deterministic)
