@@ -7,87 +7,39 @@ dtype, against those of the reference in float64.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
 import pytest
 import torch
-from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs, relative_error
+from cases import BY_NAME, CASES, DTYPES, Case, Inputs, make_inputs
 from cuda_core.core import DEFAULT, GRADIENTS, Core, CudaError, Options
+from cuda_core.judging import BACKWARD as KINDS
+from cuda_core.judging import (
+    DETERMINISTIC,
+    PLAIN,
+    VARIED,
+    Kind,
+    fast,
+    grad_output_of,
+    gradient_errors,
+    gradients,
+    reference_gradients,
+    relative_error,
+)
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from problems import valid_cases
 from torch import Tensor
 
-from dcn_deploy.tolerances import TOLERANCE
-
-DETERMINISTIC = Options(deterministic=True)
-PLAIN = Options(plain=True)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A dtype, how its sums are made, and how far a gradient may be off."""
-
-    dtype: torch.dtype
-    tolerance: float
-    options: Options = DEFAULT
-
-
-# Sums over pixels and channels of products that were rounded once more than the forward's.
-_DTYPE_TOLERANCE = {name: 2 * TOLERANCE[name] for name in ("float16", "bfloat16")}
-_DTYPE_TOLERANCE |= {"float32": 4e-6, "float64": 1e-13}
-KINDS = {
-    **{name: Kind(DTYPES[name], most) for name, most in _DTYPE_TOLERANCE.items()},
-    "float32 as TF32": Kind(torch.float32, 2e-3, Options(allow_tf32=True)),
-    **{
-        f"{name} deterministic": Kind(DTYPES[name], most, DETERMINISTIC)
-        for name, most in _DTYPE_TOLERANCE.items()
-    },
-    **{f"{name} plain": Kind(DTYPES[name], most, PLAIN) for name, most in _DTYPE_TOLERANCE.items()},
-}
-FAST = {name: kind for name, kind in KINDS.items() if not kind.options.plain}
-# Groups of every sort, odd channels, and a layer that fills its tiles.
-VARIED = ("asymmetric", "groups_straddle", "depthwise", "channels_37_to_50", "centernet_64")
+FAST = fast(KINDS)
 PARTS = 4  # for as many test processes
-
-
-def grad_output_of(case: Case, inputs: Inputs) -> Tensor:
-    shape = (case.batch, case.out_channels, *case.output_size)
-    generator = torch.Generator().manual_seed(1)
-    values = torch.randn(shape, generator=generator, dtype=torch.float64)
-    return values.to(inputs.input.dtype)
-
-
-def reference(case: Case, inputs: Inputs) -> dict[str, Tensor]:
-    """The float64 gradients for exactly these inputs."""
-    exact = Inputs(
-        *(None if t is None else t.double().requires_grad_() for t in inputs.tensors())  # type: ignore[arg-type]
-    )
-    expected(case, exact).backward(grad_output_of(case, inputs).double())
-    named = zip(GRADIENTS, exact.tensors(), strict=True)
-    return {name: tensor.grad for name, tensor in named if tensor is not None}
-
-
-def gradients(
-    core: Core,
-    case: Case,
-    inputs: Inputs,
-    options: Options = DEFAULT,
-    wanted: tuple[str, ...] = GRADIENTS,
-) -> dict[str, Tensor]:
-    results = core.backward(case, inputs, grad_output_of(case, inputs), options, wanted)
-    named = zip(GRADIENTS, results, strict=True)
-    return {name: gradient for name, gradient in named if gradient is not None}
 
 
 def wrong(core: Core, case: Case, inputs: Inputs, kind: Kind) -> Iterator[tuple[str, float]]:
     """Which gradients are off by more than they may be, and by how much."""
-    actual, exact = gradients(core, case, inputs, kind.options), reference(case, inputs)
-    assert set(actual) == set(exact)
-    for name, gradient in actual.items():
-        error = relative_error(gradient, exact[name])
+    for name, error in gradient_errors(core, case, inputs, kind):
         if not error <= kind.tolerance:
             yield f"{case.name}: {name}", error
 
@@ -162,7 +114,7 @@ def _subsets() -> list[tuple[str, ...]]:
 def test_gradients_that_are_not_wanted_change_nothing_of_the_others(cuda: Core, kind: str) -> None:
     case, options = BY_NAME["asymmetric"], KINDS[kind].options
     inputs = make_inputs(case, KINDS[kind].dtype)
-    exact = reference(case, inputs)
+    exact = reference_gradients(case, inputs)
     different = []
     every = gradients(cuda, case, inputs, options)
     for wanted in _subsets():
@@ -204,7 +156,10 @@ def test_impossible_offsets_get_zero_gradient(cuda: Core, kind: str, name: str) 
     inputs.offset[:, :, 0] = torch.nan
     inputs.offset[:, :, 1] = 1e30
     inputs.offset[:, :, 2] = -torch.inf
-    found, exact = gradients(cuda, case, inputs, KINDS[kind].options), reference(case, inputs)
+    found, exact = (
+        gradients(cuda, case, inputs, KINDS[kind].options),
+        reference_gradients(case, inputs),
+    )
     assert (found["offset"][:, :, :3] == 0).all()
     for gradient, values in found.items():
         assert torch.isfinite(values).all(), gradient

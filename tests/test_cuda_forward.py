@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
-from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs, relative_error
-from cuda_core.core import DEFAULT, Core, CudaError, Options
+from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs
+from cuda_core.core import Core, CudaError, Options
+from cuda_core.judging import FORWARD as KINDS
+from cuda_core.judging import VARIED, error_of, fast, relative_error
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from problems import valid_cases
@@ -20,33 +22,8 @@ from torch import Tensor
 
 from dcn_deploy.tolerances import TOLERANCE
 
-PLAIN = Options(plain=True)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A dtype, how its products are made, and how far the result may be off."""
-
-    dtype: torch.dtype
-    tolerance: float
-    options: Options = DEFAULT
-
-
-# The plain kernels add as the CPU's do; three products in TF32 come close to one in float32.
-KINDS = {
-    **{name: Kind(DTYPES[name], TOLERANCE[name]) for name in ("float16", "bfloat16", "float64")},
-    "float32": Kind(torch.float32, 2e-6),
-    "float32 as TF32": Kind(torch.float32, 1e-3, Options(allow_tf32=True)),
-    **{f"{name} plain": Kind(DTYPES[name], TOLERANCE[name], PLAIN) for name in DTYPES},
-}
-FAST = {name: kind for name, kind in KINDS.items() if not kind.options.plain}
-# Groups of every sort, odd channels, and a layer that fills its tiles.
-VARIED = ("asymmetric", "groups_straddle", "depthwise", "channels_37_to_50", "centernet_64")
+FAST = fast(KINDS)
 PARTS = 4  # for as many test processes
-
-
-def error_of(output: Tensor, case: Case, inputs: Inputs) -> float:
-    return relative_error(output, expected(case, inputs))
 
 
 def wrong(errors: Iterable[tuple[str, float]], tolerance: float) -> dict[str, float]:
