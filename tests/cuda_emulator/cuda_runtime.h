@@ -28,9 +28,6 @@
 // refuses the attribute.
 #define __shared__ __attribute__((weak))
 
-// "#pragma unroll" is for nvcc.
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"
-
 struct dim3 {
   unsigned x, y, z;
   dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
@@ -46,7 +43,7 @@ void sync_block(Site site);
 
 }  // namespace emulator
 
-#define __syncthreads() emulator::sync_block(EMULATOR_HERE)
+#define __syncthreads() emulator::sync_block({__FILE__, __LINE__})
 
 template <class T>
 T __ldg(const T* at) {
