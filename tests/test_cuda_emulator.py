@@ -1,10 +1,11 @@
-"""Whether the emulator, on which the CUDA kernels are tested, does what a GPU does and sees a mistake.
+"""Whether the emulator, on which the CUDA kernels are tested, does what a GPU does and sees mistakes.
 
 ``test_cuda_mutations.py`` makes such mistakes in the kernels themselves.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -75,6 +76,7 @@ def test_an_array_of_static_size_in_shared_memory_does_not_compile(tmp_path: Pat
         "}\n"
     )
     command = ["g++", "-std=c++17", "-fsyntax-only", f"-I{EMULATOR}", str(source)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    english = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, env=english)
     assert done.returncode != 0
-    assert "weak declaration of 'values' must be public" in re.sub("[‘’]", "'", done.stderr)
+    assert "weak declaration of 'values' must be public" in done.stderr
