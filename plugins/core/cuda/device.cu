@@ -24,4 +24,13 @@ Status status_of(cudaError_t error) {
           device_text() + "; this build has kernels for " + kArchitectures};
 }
 
+cudaError_t has_tensor_cores(bool* answer) {
+  int device = 0, major = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  *answer = major >= 8;
+  return error;
+}
+
 }  // namespace dcn::cuda

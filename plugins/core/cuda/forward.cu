@@ -31,16 +31,6 @@ struct Workspace {
         end(partial + aligned(partial_sum_bytes(p))) {}
 };
 
-// Devices before sm_80 lack what the fused kernel is made of.
-cudaError_t has_tensor_cores(bool* answer) {
-  int device = 0, major = 0;
-  cudaError_t error = cudaGetDevice(&device);
-  if (error == cudaSuccess)
-    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-  *answer = major >= 8;
-  return error;
-}
-
 template <class Products>
 cudaError_t run(const Problem& p, const ForwardArgs& args, unsigned char* workspace,
                 cudaStream_t stream) {

@@ -1,0 +1,75 @@
+// What both fused backward kernels do alike: which output pixel a row of a tile is, where its samples
+// lie, and products whose operands come as they are in memory.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "bundles.h"
+#include "coordinates.h"
+#include "products.h"
+
+namespace dcn::cuda {
+
+inline constexpr int kGradientWarps = 8;
+inline constexpr int kGradientBlock = kGradientWarps * 32;  // threads
+
+// An output pixel, counted through all images, of which there are fewer than 2^31.
+struct PixelPlace {
+  int32_t image, pixel;
+
+  DCN_INLINE PixelPlace(int32_t of_all, int32_t out_pixels) {
+    image = static_cast<int32_t>(static_cast<uint32_t>(of_all) / static_cast<uint32_t>(out_pixels));
+    pixel = of_all - image * out_pixels;
+  }
+};
+
+// A sample, and the image that it is of.
+struct StagedPoint {
+  SamplePoint point;
+  int32_t image;
+};
+
+// Of pixel `of_all` and one tap of one offset group; beyond the last pixel a point outside the image.
+template <class T>
+DCN_INLINE StagedPoint point_at(const Coordinates<T>& c, int32_t of_all, int32_t end,
+                                int32_t offset_group, int32_t tap) {
+  if (of_all >= end) return {{{-kBorder, 0}, {-kBorder, 0}, 0}, 0};
+  const PixelPlace at(of_all, c.out_pixels);
+  const int64_t row = (int64_t{at.image} * c.offset_group + offset_group) * c.taps + tap;
+  const int32_t tap_y = tap / c.kernel_w;
+  return {c.point(row, at.pixel, c.base_y(at.pixel) + tap_y * c.dilation_h,
+                  c.base_x(at.pixel) + (tap - tap_y * c.kernel_w) * c.dilation_w),
+          at.image};
+}
+
+// grad_output as the fused kernels read it: staged like an image whose channels are the outputs.
+struct GradOutputLayout {
+  ImageLayout layout;
+  Segments segments;
+  int32_t outs;  // of a group, with padding
+
+  // Element at which the group's channels of a pixel begin.
+  DCN_INLINE int64_t element(int32_t group, const PixelPlace& at) const {
+    return at.image * layout.image_size + int64_t{group} * outs * layout.pixels +
+           int64_t{at.pixel} * outs;
+  }
+};
+
+// Products::multiply() takes a left operand that is rounded to what it multiplies; grad_output is not.
+template <class Products, int kRows, int kColumns>
+__device__ __forceinline__ void multiply_unrounded(float (&sum)[kRows][kColumns][4],
+                                                   uint32_t (&a)[kRows][4],
+                                                   const uint32_t (&b)[kColumns][2]) {
+  if constexpr (std::is_same_v<Products, Tf32Products>) {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i)
+#pragma unroll
+      for (int e = 0; e < 4; ++e) a[i][e] = to_tf32(bit_cast<float>(a[i][e]));
+  }
+  Products::multiply(sum, a, b);
+}
+
+}  // namespace dcn::cuda
