@@ -1,5 +1,6 @@
 """The torch op ``dcn_deploy::deform_conv2d``: loads the compiled kernel (``plugins/torch/op.cpp``)
-and gives it shapes while tracing, gradients and autocast. Its inputs are in ONNX order."""
+and gives it shapes while tracing, gradients, autocast and torch's global switches. Its inputs are in
+ONNX order."""
 
 from __future__ import annotations
 
@@ -153,6 +154,20 @@ def _autocast(device_type: str) -> Any:
         return result
 
     return kernel
+
+
+def _cuda_options() -> int:
+    """Bits of ``plugins/torch/options.cpp``: the switches as they are while a CUDA kernel is called.
+
+    float32 is multiplied in TF32 where torch may do the same in matrix products
+    (``torch.backends.cuda.matmul``), which by default it may not. Warnings in place of errors
+    (``warn_only``) make no difference: there is a deterministic kernel.
+    """
+    allow_tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
+    return int(allow_tf32) | int(torch.are_deterministic_algorithms_enabled()) << 1
+
+
+torch.library.impl("dcn_deploy::_cuda_options", "BackendSelect", func=_cuda_options)
 
 
 for _device_type, _key in (("cpu", "AutocastCPU"), ("cuda", "AutocastCUDA")):
