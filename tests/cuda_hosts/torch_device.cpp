@@ -1,4 +1,5 @@
-// In place of plugins/torch/device.cpp: the CPU plays the GPU, and the test says what the current stream is.
+// In place of plugins/torch/device.cpp: the CPU plays the GPU, and the test says what the current
+// stream is.
 #include "device.h"
 
 namespace {
