@@ -2,15 +2,50 @@
 #include <cuda_runtime.h>
 
 #include "deform_conv.h"
+#include "device.h"
+#include "elementwise.h"
+#include "plain.h"
 
 namespace dcn::cuda {
+namespace {
 
-size_t backward_workspace_bytes(const Problem&, const Options&) {
-  return 0;
+template <class T, class C>
+Status clear(const Problem& p, const BackwardArgs& args, cudaStream_t stream) {
+  const int64_t rows = p.batch * p.offset_group * p.taps() * p.out_pixels();
+  Launches launches(stream);
+  if (args.grad_input)
+    add_fill_zero<T>(launches, args.grad_input, p.batch * p.in_channels * p.in_pixels());
+  if (args.grad_weight)
+    add_fill_zero<T>(launches, args.grad_weight, p.out_channels * p.group_in_channels() * p.taps());
+  if (args.grad_offset) add_fill_zero<C>(launches, args.grad_offset, 2 * rows);
+  if (args.grad_bias) add_fill_zero<T>(launches, args.grad_bias, p.out_channels);
+  if (args.grad_mask) add_fill_zero<C>(launches, args.grad_mask, rows);
+  return status_of(launches.error());
 }
 
-Status backward(const Problem&, const BackwardArgs&, const Options&, void*, CUstream_st*) {
-  return {"there is no backward pass on CUDA yet"};
+// No output depends on anything: gradients are zero.
+Status clear_gradients(const Problem& p, const BackwardArgs& args, cudaStream_t stream) {
+  const bool wide = p.coordinate_dtype != p.dtype;
+  switch (p.dtype) {
+    case DType::kFloat32: return clear<float, float>(p, args, stream);
+    case DType::kFloat64: return clear<double, double>(p, args, stream);
+    // A zero has the same bits in either half.
+    default:
+      return wide ? clear<Float16, float>(p, args, stream) : clear<Float16, Float16>(p, args, stream);
+  }
+}
+
+}  // namespace
+
+size_t backward_workspace_bytes(const Problem& problem, const Options&) {
+  return plain_backward_workspace_bytes(problem);
+}
+
+Status backward(const Problem& problem, const BackwardArgs& args, const Options&, void* workspace,
+                CUstream_st* stream) {
+  if (problem.batch == 0 || problem.out_channels == 0 || problem.out_pixels() == 0)
+    return clear_gradients(problem, args, stream);
+  return plain_backward(problem, args, workspace, stream);
 }
 
 }  // namespace dcn::cuda

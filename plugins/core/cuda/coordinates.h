@@ -1,0 +1,108 @@
+// Where the fast kernels sample: offset and mask of one tap at one output pixel, and from them the four
+// corners. Offsets and masks are float32 or of the data's type; which of the two is asked at run time,
+// since all threads answer alike.
+#pragma once
+
+#include <cstdint>
+
+#include "deform_conv.h"
+#include "dtype.h"
+#include "sampling.h"
+#include "warp.h"
+
+namespace dcn::cuda {
+
+// As they lie in memory: bits of float32, or of the data's type.
+struct RawPoint {
+  uint32_t y, x, mask;
+};
+
+struct SamplePoint {
+  AxisSample<float> y, x;
+  float mask;
+};
+
+// The corners top left, top right, bottom left, bottom right. One outside the image is zero and must
+// not be read: its weight alone would turn an infinite pixel elsewhere into NaN.
+struct SampleCorners {
+  float weight[4];  // mask included
+  int32_t first;    // pixel of the top left corner, which may lie outside
+  uint32_t inside;  // bit i: corner i lies in the image
+
+  DCN_INLINE SampleCorners() {}
+  DCN_INLINE SampleCorners(const SamplePoint& p, int32_t height, int32_t width) {
+    const float bottom = p.y.fraction * p.mask, top = (1 - p.y.fraction) * p.mask;
+    weight[0] = top * (1 - p.x.fraction);
+    weight[1] = top * p.x.fraction;
+    weight[2] = bottom * (1 - p.x.fraction);
+    weight[3] = bottom * p.x.fraction;
+    const auto h = static_cast<uint32_t>(height), w = static_cast<uint32_t>(width);
+    const uint32_t rows = (static_cast<uint32_t>(p.y.low) < h ? 3u : 0u) |
+                          (static_cast<uint32_t>(p.y.low + 1) < h ? 12u : 0u);
+    const uint32_t columns = (static_cast<uint32_t>(p.x.low) < w ? 5u : 0u) |
+                             (static_cast<uint32_t>(p.x.low + 1) < w ? 10u : 0u);
+    inside = rows & columns;
+    first = p.y.low * width + p.x.low;
+  }
+};
+
+// T: dtype of the data.
+template <class T>
+struct Coordinates {
+  const void* offset;  // [N, offset_group*kH*kW*2, oH, oW]
+  const void* mask;    // [N, offset_group*kH*kW, oH, oW] or null
+  bool of_float32;     // offset and mask
+  int32_t in_h, in_w, out_w, out_pixels;
+  int32_t kernel_w, taps, offset_group;
+  int32_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+
+  Coordinates() = default;
+  Coordinates(const Problem& p, const void* offset, const void* mask)
+      : offset(offset),
+        mask(mask),
+        of_float32(p.coordinate_dtype == DType::kFloat32),
+        in_h(static_cast<int32_t>(p.in_h)),
+        in_w(static_cast<int32_t>(p.in_w)),
+        out_w(static_cast<int32_t>(p.out_w)),
+        out_pixels(static_cast<int32_t>(p.out_pixels())),
+        kernel_w(static_cast<int32_t>(p.kernel_w)),
+        taps(static_cast<int32_t>(p.taps())),
+        offset_group(static_cast<int32_t>(p.offset_group)),
+        stride_h(static_cast<int32_t>(p.stride_h)),
+        stride_w(static_cast<int32_t>(p.stride_w)),
+        pad_top(static_cast<int32_t>(p.pad_top)),
+        pad_left(static_cast<int32_t>(p.pad_left)),
+        dilation_h(static_cast<int32_t>(p.dilation_h)),
+        dilation_w(static_cast<int32_t>(p.dilation_w)) {}
+
+  // Of tap 0 at an output pixel; a tap adds its place in the kernel times the dilation.
+  DCN_INLINE int32_t base_y(int32_t pixel) const { return pixel / out_w * stride_h - pad_top; }
+  DCN_INLINE int32_t base_x(int32_t pixel) const { return pixel % out_w * stride_w - pad_left; }
+
+  __device__ __forceinline__ uint32_t bits(const void* tensor, int64_t at) const {
+    if (of_float32) return static_cast<const uint32_t*>(tensor)[at];
+    return static_cast<const uint16_t*>(tensor)[at];
+  }
+  __device__ __forceinline__ float value(uint32_t bits) const {
+    if constexpr (sizeof(T) == 2)
+      if (!of_float32) return load_pair<T>(bits).x;
+    return bit_cast<float>(bits);
+  }
+
+  // `row`: (image * offset_group + offset group) * taps + tap. Nothing here waits for the loads.
+  __device__ __forceinline__ RawPoint ask(int64_t row, int32_t pixel) const {
+    const int64_t at = row * out_pixels + pixel, at_y = at + row * out_pixels;
+    return {bits(offset, at_y), bits(offset, at_y + out_pixels), mask ? bits(mask, at) : 0};
+  }
+
+  // `y`, `x`: the integer part of the position, tap included.
+  __device__ __forceinline__ SamplePoint point(const RawPoint& raw, int32_t y, int32_t x) const {
+    return {sample_axis(value(raw.y), y, in_h), sample_axis(value(raw.x), x, in_w),
+            mask ? value(raw.mask) : 1.0f};
+  }
+  __device__ __forceinline__ SamplePoint point(int64_t row, int32_t pixel, int32_t y, int32_t x) const {
+    return point(ask(row, pixel), y, x);
+  }
+};
+
+}  // namespace dcn::cuda
