@@ -156,15 +156,20 @@ def _autocast(device_type: str) -> Any:
     return kernel
 
 
-def _cuda_options() -> int:
-    """Bits of ``plugins/torch/options.cpp``: the switches as they are while a CUDA kernel is called.
+def _switches() -> tuple[bool, bool]:
+    """Whether torch may multiply float32 matrices in TF32, and whether it must be deterministic.
 
-    float32 is multiplied in TF32 where torch may do the same in matrix products
-    (``torch.backends.cuda.matmul``), which by default it may not. Warnings in place of errors
-    (``warn_only``) make no difference: there is a deterministic kernel.
+    By default neither. Warnings in place of errors (``warn_only``) make no difference: there are
+    deterministic kernels.
     """
     allow_tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
-    return int(allow_tf32) | int(torch.are_deterministic_algorithms_enabled()) << 1
+    return allow_tf32, torch.are_deterministic_algorithms_enabled()
+
+
+def _cuda_options() -> int:
+    """The switches as they are while a CUDA kernel is called: ``plugins/torch/options.cpp``."""
+    allow_tf32, deterministic = _switches()
+    return allow_tf32 | deterministic << 1
 
 
 torch.library.impl("dcn_deploy::_cuda_options", "BackendSelect", func=_cuda_options)
