@@ -46,7 +46,7 @@ class Contract:
     """For each output dimension, the (input, dimension) that it is copied from."""
     instruction_set: str
     cuda_architectures: str
-    """The GPUs that the libraries have kernels for, "sm_80, sm_90"; empty in a build without CUDA."""
+    """The GPUs that the libraries have kernels for, "sm_80, sm_90"; empty: none, without CUDA."""
 
 
 @cache

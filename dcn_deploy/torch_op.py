@@ -1,6 +1,6 @@
 """The torch op ``dcn_deploy::deform_conv2d``: loads the compiled kernel (``plugins/torch/op.cpp``)
-and gives it shapes while tracing, gradients, autocast and torch's global switches. Its inputs are in
-ONNX order."""
+and gives it shapes while tracing, gradients, autocast and torch's switches. Its inputs are in ONNX
+order."""
 
 from __future__ import annotations
 

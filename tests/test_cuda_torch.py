@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from cuda_hosts.runs import built, environment, run_tests
+
 from dcn_deploy._native import library
 
 
@@ -36,9 +36,9 @@ def test_a_build_without_cuda_says_so(libraries: Path) -> None:
 import torch, dcn_deploy
 from dcn_deploy.contract import contract
 assert contract().cuda_architectures == ""
-tensors = torch.randn(1, 4, 9, 10), torch.randn(1, 18, 7, 8), torch.randn(6, 4, 3, 3).requires_grad_()
+weight = torch.randn(6, 4, 3, 3).requires_grad_()
 try:
-    dcn_deploy.deform_conv2d(*tensors)
+    dcn_deploy.deform_conv2d(torch.randn(1, 4, 9, 10), torch.randn(1, 18, 7, 8), weight)
 except RuntimeError as error:
     print(error)
 """

@@ -26,7 +26,7 @@ for _name in ("emulator_launches", "emulator_stalls", "test_streams_asked"):
 STREAM = 0x5EA0
 TOLERANCE = {"float32": 2e-6, "float16": 5e-4, "bfloat16": 5e-3, "float64": 1e-14}
 GRADIENT_TOLERANCE = {name: 2 * most for name, most in TOLERANCE.items()} | {"float64": 1e-13}
-# Cases in which something of a frontend's could go wrong; what the kernels compute is tested elsewhere.
+# Where a frontend could go wrong; what the kernels compute is tested elsewhere.
 NAMES = ("asymmetric", "no_bias", "no_mask", "no_bias_no_mask", "batch_0", "groups_straddle")
 
 
@@ -254,8 +254,8 @@ def test_a_failed_launch_names_the_device_and_the_build() -> None:
     try:
         with pytest.raises(
             RuntimeError,
-            match=r"^deform_conv2d: CUDA could not run the kernel: no kernel image is available .*; "
-            r"the device is Emulated GPU \(sm_90\); this build has kernels for the emulator",
+            match=r"^deform_conv2d: CUDA could not run the kernel: no kernel image is available "
+            r"for execution on the device; the device is Emulated GPU \(sm_90\); this build has kernels for the emulator",
         ):
             run(case, make_inputs(case, torch.float32))
     finally:
