@@ -255,7 +255,8 @@ def test_a_failed_launch_names_the_device_and_the_build() -> None:
         with pytest.raises(
             RuntimeError,
             match=r"^deform_conv2d: CUDA could not run the kernel: no kernel image is available "
-            r"for execution on the device; the device is Emulated GPU \(sm_90\); this build has kernels for the emulator",
+            r"for execution on the device; the device is Emulated GPU \(sm_90\); this build has "
+            r"kernels for the emulator",
         ):
             run(case, make_inputs(case, torch.float32))
     finally:
