@@ -1,4 +1,4 @@
-"""Whether the emulator, on which the CUDA kernels are tested, does what a GPU does, and sees mistakes.
+"""Whether the emulator, on which the CUDA kernels are tested, does what a GPU does and sees misuse.
 
 ``test_cuda_mutations.py`` makes such mistakes in the kernels themselves.
 """
