@@ -48,14 +48,14 @@ struct CoordinateGradients {
 
   // `row`: offset_group * taps + tap, of `rows`.
   template <class T>
-  __device__ __forceinline__ void write(const PixelPlace& at, int32_t row, int32_t rows,
+  __device__ __forceinline__ void write(int32_t image, int32_t pixel, int32_t row, int32_t rows,
                                         int32_t out_pixels, const float (&yxm)[3]) const {
-    const int64_t index = int64_t{at.image} * rows + row;
+    const int64_t index = int64_t{image} * rows + row;
     if (grad_offset) {
-      store<T>(grad_offset, 2 * index * out_pixels + at.pixel, yxm[0]);
-      store<T>(grad_offset, (2 * index + 1) * out_pixels + at.pixel, yxm[1]);
+      store<T>(grad_offset, 2 * index * out_pixels + pixel, yxm[0]);
+      store<T>(grad_offset, (2 * index + 1) * out_pixels + pixel, yxm[1]);
     }
-    if (grad_mask) store<T>(grad_mask, index * out_pixels + at.pixel, yxm[2]);
+    if (grad_mask) store<T>(grad_mask, index * out_pixels + pixel, yxm[2]);
   }
 };
 
@@ -93,7 +93,7 @@ struct DataTile {
     float grad_samples[kPixels][kChannels + 4];
     float4 products[kPixels][kBundleVectors + 1];
     StagedPoint points[kBundleVectors][kPixels];  // by slot
-    int64_t grad_output_start[kPixels];           // element, or -1 beyond the last pixel
+    PixelBase bases[kPixels];
     BundleMap map;
   };
   static_assert(kStages * kPixels * kPitch <= kPixels * kResidentPitch, "streams through it, too");
@@ -123,9 +123,11 @@ struct DataStream {
     for (int i = static_cast<int>(threadIdx.x); i < Tile::kPixels * kParts; i += kGradientBlock) {
       const int row = i / kParts, part = i % kParts;
       const int32_t out = depth * Tile::kStageElements + part * (16 / static_cast<int>(sizeof(T)));
-      const int64_t start = s.grad_output_start[row];
-      const bool valid = start >= 0 && out < p.out.outs;
-      copy_async(to + row * pitch + part * 16, p.grad_output + (valid ? start + out : 0), valid);
+      const PixelBase& at = s.bases[row];
+      const bool valid = at.image >= 0 && out < p.out.outs;
+      const int64_t start =
+          valid ? p.out.element(p.bundles.group(bundle), at.image, at.pixel) + out : 0;
+      copy_async(to + row * pitch + part * 16, p.grad_output + start, valid);
     }
   }
 
@@ -202,16 +204,16 @@ __device__ __forceinline__ float4 products_of(const float (&grad)[Tile::kVector]
 template <class Tile>
 __device__ __forceinline__ void differentiate_samples(const DataGradient<typename Tile::T>& p,
                                                       typename Tile::Shared& s) {
-  const int v = static_cast<int>(threadIdx.x) % kBundleVectors;
-  if (v >= s.map.vectors) return;
-  const int32_t slot = s.map.slot[v];
-  const int64_t start = s.map.start[v];
   const int32_t stride = p.bundles.segment_vectors * Tile::kVector, width = p.coordinates.in_w;
-  for (int row = static_cast<int>(threadIdx.x) / kBundleVectors; row < Tile::kPixels;
-       row += kGradientBlock / kBundleVectors) {
-    const StagedPoint& at = s.points[slot][row];
+#pragma unroll 1
+  for (int i = static_cast<int>(threadIdx.x); i < Tile::kPixels * kBundleVectors; i += kGradientBlock) {
+    const TileVector<Tile::kPixels> own(i, p.bundles.segment_vectors == 1);
+    const int v = own.vector, row = own.row;
+    if (v >= s.map.vectors) continue;
+    const StagedPoint& at = s.points[s.map.slot[v]][row];
     const SampleCorners corners(at.point, p.coordinates.in_h, width);
-    const int64_t first = at.image * p.image.image_size + start + int64_t{corners.first} * stride;
+    const int64_t first =
+        at.image * p.image.image_size + s.map.start[v] + int64_t{corners.first} * stride;
     const int64_t element[4] = {first, first + stride, first + int64_t{width} * stride,
                                 first + (int64_t{width} + 1) * stride};
     float grad[Tile::kVector];
@@ -252,8 +254,8 @@ __device__ __forceinline__ void add_products(const DataGradient<typename Tile::T
   const Coordinates<typename Tile::T>& c = p.coordinates;
   for (int i = static_cast<int>(threadIdx.x); i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
     const int slot = i / Tile::kPixels, row = i % Tile::kPixels;
-    const int32_t of_all = first_pixel + row;
-    if (of_all >= p.pixels) continue;
+    const PixelBase& base = s.bases[row];
+    if (base.image < 0) continue;
     float corner = 0, left = 0, top = 0, bottom = 0;
     for (int v = s.map.begin[slot]; v < s.map.begin[slot + 1]; ++v) {
       const float4 own = s.products[row][v];
@@ -268,11 +270,12 @@ __device__ __forceinline__ void add_products(const DataGradient<typename Tile::T
     const int32_t rows = c.offset_group * c.taps, of_rows = offset_group * c.taps + tap;
     if (p.gradients.partial) {
       const int32_t part = bundle - p.bundles.first_of(offset_group);
-      float* to = p.gradients.partial + (int64_t{part} * rows + of_rows) * 3 * p.pixels + of_all;
+      float* to =
+          p.gradients.partial + (int64_t{part} * rows + of_rows) * 3 * p.pixels + first_pixel + row;
       for (int k = 0; k < 3; ++k) to[int64_t{k} * p.pixels] = yxm[k];
     } else {
-      p.gradients.template write<typename Tile::T>(PixelPlace(of_all, c.out_pixels), of_rows, rows,
-                                                   c.out_pixels, yxm);
+      p.gradients.template write<typename Tile::T>(base.image, base.pixel, of_rows, rows, c.out_pixels,
+                                                   yxm);
     }
   }
 }
@@ -291,13 +294,7 @@ __global__ void __launch_bounds__(kGradientBlock, 2)
   const int32_t tap_step = static_cast<int32_t>(gridDim.y);
 
   s.map.fill(p.bundles, p.image, bundle);
-  if (thread < Tile::kPixels) {
-    const int32_t of_all = first_pixel + thread;
-    s.grad_output_start[thread] =
-        of_all < p.pixels
-            ? p.out.element(p.bundles.group(bundle), PixelPlace(of_all, p.coordinates.out_pixels))
-            : -1;
-  }
+  if (thread < Tile::kPixels) s.bases[thread] = base_at(p.coordinates, first_pixel + thread, p.pixels);
   __syncthreads();
 
   const int32_t stages = (taps - first_tap + tap_step - 1) / tap_step * p.depth_stages;
@@ -313,8 +310,7 @@ __global__ void __launch_bounds__(kGradientBlock, 2)
   for (int32_t tap = first_tap; tap < taps; tap += tap_step) {
     for (int i = thread; i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
       const int slot = i / Tile::kPixels, row = i % Tile::kPixels;
-      s.points[slot][row] =
-          point_at(p.coordinates, first_pixel + row, p.pixels, s.map.offset_group[slot], tap);
+      s.points[slot][row] = point_at(p.coordinates, s.bases[row], s.map.offset_group[slot], tap);
     }
     float sum[Tile::kRows][Tile::kColumns][4] = {};
     for (int32_t depth = 0; depth < p.depth_stages; ++depth, ++stage) {

@@ -52,7 +52,8 @@ __global__ void sum_coordinates(const DataGradient<T> job) {
     for (int32_t part = 0; part < parts; ++part)
       for (int k = 0; k < 3; ++k)
         yxm[k] += job.gradients.partial[((int64_t{part} * rows + row) * 3 + k) * job.pixels + of_all];
-    job.gradients.template write<T>(PixelPlace(of_all, c.out_pixels), row, rows, c.out_pixels, yxm);
+    const PixelPlace at(of_all, c.out_pixels);
+    job.gradients.template write<T>(at.image, at.pixel, row, rows, c.out_pixels, yxm);
   }
 }
 
@@ -77,41 +78,45 @@ __global__ void sum_weight(const Problem p, const WeightGradient<T> job, const i
   }
 }
 
+struct UnstageTile {
+  Segment segments[kUnstageChannels / 4];  // of each vector
+  // A word more than needed in each row, so that a column lies in different banks.
+  float rows[kUnstageChannels][kUnstagePixels + 1];
+};
+
 // A block transposes some vectors of some pixels through shared memory.
 template <class T>
-__global__ void unstage(const Bundles bundles, const ImageLayout layout, const int64_t images,
+__global__ void unstage(const Segments segments, const ImageLayout layout, const int64_t images,
                         const float* staged, T* image) {  // [N, C, H, W]
   extern __shared__ __align__(16) unsigned char shared_memory[];
-  auto* rows = reinterpret_cast<float (*)[kUnstagePixels + 1]>(shared_memory);
-  const Segments& segments = bundles.segments;
-  const int32_t vector = segments.vector, step_vectors = kUnstageChannels / vector;
+  auto& s = *reinterpret_cast<UnstageTile*>(shared_memory);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int32_t vector = segments.vector, tile_vectors = kUnstageChannels / vector;
   const int64_t pixel_tiles = (layout.pixels + kUnstagePixels - 1) / kUnstagePixels;
-  const int64_t vector_tiles = (segments.vectors + step_vectors - 1) / step_vectors;
+  const int32_t vector_tiles = (segments.vectors + tile_vectors - 1) / tile_vectors;
   for (int64_t tile = blockIdx.x; tile < images * pixel_tiles * vector_tiles; tile += gridDim.x) {
-    const int64_t pixel = tile % pixel_tiles * kUnstagePixels;
-    const int32_t first = static_cast<int32_t>(tile / pixel_tiles % vector_tiles) * step_vectors;
-    const int64_t n = tile / pixel_tiles / vector_tiles;
-    const int32_t left = segments.vectors - first;
-    const int32_t vectors = left < step_vectors ? left : step_vectors;
-    for (int32_t i = static_cast<int32_t>(threadIdx.x); i < kUnstageChannels * kUnstagePixels;
-         i += blockDim.x) {
-      const int32_t row = i % kUnstageChannels, column = i / kUnstageChannels;
-      if (row / vector >= vectors || pixel + column >= layout.pixels) continue;
-      const Segment s = segments.at_vector(first + row / vector);
-      rows[row][column] =
-          staged[n * layout.image_size + layout.start(s) + (pixel + column) * layout.pixel_stride(s) +
-                 (first + row / vector - s.first_vector) * vector + row % vector];
+    const int64_t pixel = tile % pixel_tiles * kUnstagePixels, n = tile / pixel_tiles / vector_tiles;
+    const int32_t first = static_cast<int32_t>(tile / pixel_tiles % vector_tiles) * tile_vectors;
+    const int32_t vectors = segments.smaller(segments.vectors - first, tile_vectors);
+    if (thread < vectors) s.segments[thread] = segments.at_vector(first + thread);
+    __syncthreads();
+    for (int i = thread; i < kUnstageChannels * kUnstagePixels; i += kElementThreads) {
+      const int row = i % kUnstageChannels, column = i / kUnstageChannels, v = row / vector;
+      if (v >= vectors || pixel + column >= layout.pixels) continue;
+      const Segment& segment = s.segments[v];
+      s.rows[row][column] = staged[n * layout.image_size + layout.start(segment) +
+                                   (pixel + column) * layout.pixel_stride(segment) +
+                                   (first + v - segment.first_vector) * vector + row % vector];
     }
     __syncthreads();
-    for (int32_t i = static_cast<int32_t>(threadIdx.x); i < kUnstageChannels * kUnstagePixels;
-         i += blockDim.x) {
-      const int32_t row = i / kUnstagePixels, column = i % kUnstagePixels;
-      if (row / vector >= vectors || pixel + column >= layout.pixels) continue;
-      const Segment s = segments.at_vector(first + row / vector);
-      const int32_t in_segment = (first + row / vector - s.first_vector) * vector + row % vector;
-      if (in_segment < s.channels)
-        image[(n * layout.channels + s.first + in_segment) * layout.pixels + pixel + column] =
-            Store<T>::from(rows[row][column]);
+    for (int i = thread; i < kUnstageChannels * kUnstagePixels; i += kElementThreads) {
+      const int row = i / kUnstagePixels, column = i % kUnstagePixels, v = row / vector;
+      if (v >= vectors || pixel + column >= layout.pixels) continue;
+      const Segment& segment = s.segments[v];
+      const int32_t in_segment = (first + v - segment.first_vector) * vector + row % vector;
+      if (in_segment < segment.channels)
+        image[(n * layout.channels + segment.first + in_segment) * layout.pixels + pixel + column] =
+            Store<T>::from(s.rows[row][column]);
     }
     __syncthreads();
   }
@@ -145,9 +150,8 @@ void add_unstage(Launches& launches, const Problem& p, const DataGradient<T>& jo
   const int64_t tiles =
       p.batch * divide_up(p.in_pixels(), kUnstagePixels) *
       divide_up(job.bundles.segments.vectors * job.bundles.segments.vector, kUnstageChannels);
-  launches.add(unstage<T>, grid_of(tiles), kElementThreads,
-               kUnstageChannels * (kUnstagePixels + 1) * sizeof(float), job.bundles, job.image, p.batch,
-               job.grad_input, static_cast<T*>(grad_input));
+  launches.add(unstage<T>, grid_of(tiles), kElementThreads, sizeof(UnstageTile), job.bundles.segments,
+               job.image, p.batch, job.grad_input, static_cast<T*>(grad_input));
 }
 
 #define DCN_INSTANTIATE(T)                                                                          \

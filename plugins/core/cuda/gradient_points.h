@@ -26,24 +26,47 @@ struct PixelPlace {
   }
 };
 
+// An output pixel with the integer part of its samples' coordinates, for tap 0; image -1: beyond the
+// last.
+struct PixelBase {
+  int32_t image, pixel, y, x;
+};
+
+template <class T>
+DCN_INLINE PixelBase base_at(const Coordinates<T>& c, int32_t of_all, int32_t end) {
+  if (of_all >= end) return {-1, 0, 0, 0};
+  const PixelPlace at(of_all, c.out_pixels);
+  return {at.image, at.pixel, c.base_y(at.pixel), c.base_x(at.pixel)};
+}
+
 // A sample, and the image that it is of.
 struct StagedPoint {
   SamplePoint point;
   int32_t image;
 };
 
-// Of pixel `of_all` and one tap of one offset group; beyond the last pixel a point outside the image.
+// Of one tap of one offset group; beyond the last pixel a point outside the image.
 template <class T>
-DCN_INLINE StagedPoint point_at(const Coordinates<T>& c, int32_t of_all, int32_t end,
-                                int32_t offset_group, int32_t tap) {
-  if (of_all >= end) return {{{-kBorder, 0}, {-kBorder, 0}, 0}, 0};
-  const PixelPlace at(of_all, c.out_pixels);
+DCN_INLINE StagedPoint point_at(const Coordinates<T>& c, const PixelBase& at, int32_t offset_group,
+                                int32_t tap) {
+  if (at.image < 0) return {{{-kBorder, 0}, {-kBorder, 0}, 0}, 0};
   const int64_t row = (int64_t{at.image} * c.offset_group + offset_group) * c.taps + tap;
   const int32_t tap_y = tap / c.kernel_w;
-  return {c.point(row, at.pixel, c.base_y(at.pixel) + tap_y * c.dilation_h,
-                  c.base_x(at.pixel) + (tap - tap_y * c.kernel_w) * c.dilation_w),
+  return {c.point(row, at.pixel, at.y + tap_y * c.dilation_h,
+                  at.x + (tap - tap_y * c.kernel_w) * c.dilation_w),
           at.image};
 }
+
+// One vector of one sample of a tile of kRows pixels. Neighbouring lanes own neighbours in memory: the
+// vectors of a pixel, or, where each segment is a single vector, the pixels of a vector.
+template <int kRows>
+struct TileVector {
+  int vector, row;
+
+  DCN_INLINE TileVector(int i, bool single_vectors)
+      : vector(single_vectors ? i / kRows : i % kBundleVectors),
+        row(single_vectors ? i % kRows : i / kBundleVectors) {}
+};
 
 // grad_output as the fused kernels read it: staged like an image whose channels are the outputs.
 struct GradOutputLayout {
@@ -52,9 +75,8 @@ struct GradOutputLayout {
   int32_t outs;  // of a group, with padding
 
   // Element at which the group's channels of a pixel begin.
-  DCN_INLINE int64_t element(int32_t group, const PixelPlace& at) const {
-    return at.image * layout.image_size + int64_t{group} * outs * layout.pixels +
-           int64_t{at.pixel} * outs;
+  DCN_INLINE int64_t element(int32_t group, int32_t image, int32_t pixel) const {
+    return image * layout.image_size + int64_t{group} * outs * layout.pixels + int64_t{pixel} * outs;
   }
 };
 

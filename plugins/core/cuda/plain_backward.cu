@@ -61,6 +61,8 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* workspace, cud
   char* free = static_cast<char*>(workspace);
   A* columns = reinterpret_cast<A*>(free);
   free += aligned(chunk_bytes(p));
+  A* bias_sums = reinterpret_cast<A*>(free);
+  free += aligned(bias_pieces(p) * sizeof(A));
   A* input_sums = sums_of<T>(args.grad_input, free);
   free += aligned(input_elements(p) * sizeof(A));
   A* weight_sums = sums_of<T>(args.grad_weight, free);
@@ -100,7 +102,7 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* workspace, cud
   }
   if (input_sums) add_round<T>(launches, input_sums, args.grad_input, input_elements(p));
   if (weight_sums) add_round<T>(launches, weight_sums, args.grad_weight, weight_elements(p));
-  if (args.grad_bias) add_sum_channels<T>(launches, p, args);
+  if (args.grad_bias) add_grad_bias<T>(launches, p, args, bias_sums);
   return launches.error();
 }
 
@@ -113,7 +115,7 @@ cudaError_t run_half(const Problem& p, const BackwardArgs& args, void* workspace
 }  // namespace
 
 size_t plain_backward_workspace_bytes(const Problem& p) {
-  int64_t bytes = aligned(chunk_bytes(p));
+  int64_t bytes = aligned(chunk_bytes(p)) + aligned(bias_pieces(p) * arithmetic_bytes(p));
   if (is_half(p))
     bytes +=
         aligned(input_elements(p) * arithmetic_bytes(p)) + weight_elements(p) * arithmetic_bytes(p);

@@ -139,20 +139,20 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
         const bool valid = of_all < end && out < p.out.outs;
         const PixelPlace at(valid ? of_all : 0, c.out_pixels);
         copy_async(s.grad_output[step % Tile::kStages] + row * Tile::kOutPitch + part * 16,
-                   p.grad_output + (valid ? p.out.element(group, at) + out : 0), valid);
+                   p.grad_output + (valid ? p.out.element(group, at.image, at.pixel) + out : 0), valid);
       }
     commit_copies();
   };
   const auto place_points = [&](int32_t step) {
     for (int i = thread; i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
       const int slot = i / Tile::kPixels, row = i % Tile::kPixels;
-      s.points[step % 2][slot][row] =
-          point_at(c, first_pixel + step * Tile::kPixels + row, end, s.map.offset_group[slot], tap);
+      const PixelBase base = base_at(c, first_pixel + step * Tile::kPixels + row, end);
+      s.points[step % 2][slot][row] = point_at(c, base, s.map.offset_group[slot], tap);
     }
   };
 
-  // The vector and the row of this thread.
-  const int v = thread % kBundleVectors, row = thread / kBundleVectors;
+  const TileVector<Tile::kPixels> own(thread, p.bundles.segment_vectors == 1);
+  const int v = own.vector, row = own.row;
   const int32_t pixel_bytes = p.bundles.segment_vectors * Tile::kVector * Tile::kBytes;
   Corners4<Tile::kWords> corners;
   float weight[4];
