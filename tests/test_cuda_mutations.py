@@ -34,7 +34,7 @@ HARMLESS = {
         "sampler.h",
         "without __syncthreads()",
         "__device__ __forceinline__ void fill() {",
-    ): "the barrier of each step already lies between those who read the table and those who fill it",
+    ): "the barrier of each step already lies between who reads the table and who fills it",
 }
 
 
