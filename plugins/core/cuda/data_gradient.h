@@ -91,11 +91,16 @@ struct DataTile {
     unsigned char weight[kStages][kChannels * kPitch];
     unsigned char grad_output[kPixels * kResidentPitch];
     float grad_samples[kPixels][kChannels + 4];
-    float4 products[kPixels][kBundleVectors + 1];
     StagedPoint points[kBundleVectors][kPixels];  // by slot
     PixelBase bases[kPixels];
     BundleMap map;
+
+    // The gradients of a vector of a sample; the thread that has read them leaves its products there.
+    __device__ __forceinline__ float4* grads(int row, int vector) {
+      return reinterpret_cast<float4*>(&grad_samples[row][vector * kVector]);
+    }
   };
+  static_assert(sizeof(Shared) <= 99 << 10, "what a block may have on every GPU from sm_80 on");
   static_assert(kStages * kPixels * kPitch <= kPixels * kResidentPitch, "streams through it, too");
 };
 
@@ -219,7 +224,7 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
     float grad[Tile::kVector];
 #pragma unroll
     for (int c = 0; c < Tile::kVector; c += 4) {
-      const float4 four = *reinterpret_cast<const float4*>(&s.grad_samples[row][v * Tile::kVector + c]);
+      const float4 four = s.grads(row, v)[c / 4];
       grad[c] = four.x, grad[c + 1] = four.y, grad[c + 2] = four.z, grad[c + 3] = four.w;
     }
     if (p.gradients.grad_offset || p.gradients.grad_mask) {
@@ -230,7 +235,7 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
         if (corners.inside >> i & 1)
           image.at[i] = *reinterpret_cast<const Words<Tile::kWords>*>(p.input + element[i]);
       }
-      s.products[row][v] = products_of<Tile>(grad, image);
+      *s.grads(row, v) = products_of<Tile>(grad, image);
     }
     if (p.grad_input) {
 #pragma unroll
@@ -249,7 +254,7 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
 // Step 3: all samples of the tile.
 template <class Tile>
 __device__ __forceinline__ void add_products(const DataGradient<typename Tile::T>& p,
-                                             const typename Tile::Shared& s, int32_t bundle,
+                                             typename Tile::Shared& s, int32_t bundle,
                                              int32_t first_pixel, int32_t tap) {
   const Coordinates<typename Tile::T>& c = p.coordinates;
   for (int i = static_cast<int>(threadIdx.x); i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
@@ -258,7 +263,7 @@ __device__ __forceinline__ void add_products(const DataGradient<typename Tile::T
     if (base.image < 0) continue;
     float corner = 0, left = 0, top = 0, bottom = 0;
     for (int v = s.map.begin[slot]; v < s.map.begin[slot + 1]; ++v) {
-      const float4 own = s.products[row][v];
+      const float4 own = *s.grads(row, v);
       corner += own.x, left += own.y, top += own.z, bottom += own.w;
     }
     const SamplePoint& at = s.points[slot][row].point;

@@ -65,6 +65,7 @@ struct WeightTile {
     StagedPoint points[2][kBundleVectors][kPixels];  // by slot
     BundleMap map;
   };
+  static_assert(sizeof(Shared) <= 99 << 10, "what a block may have on every GPU from sm_80 on");
 };
 
 // Fragments of a slice: a [16 * kRows outs, slice], b [slice, 8 * kColumns channels].
