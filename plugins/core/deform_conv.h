@@ -188,6 +188,10 @@ struct Options {
   bool plain = false;          // the slow kernels that the fast ones are judged against
 };
 
+// The GPUs that this build has kernels for, "sm_80, sm_90". Empty: it has none, and the functions below
+// say so.
+const char* architectures();
+
 // Which kernels a problem takes: "tensor cores" or "plain". Asks no device.
 const char* path(const Problem& problem, const Options& options);
 

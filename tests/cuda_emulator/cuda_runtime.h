@@ -28,9 +28,6 @@
 // refuses the attribute.
 #define __shared__ __attribute__((weak))
 
-// "#pragma unroll" is for nvcc.
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"
-
 struct dim3 {
   unsigned x, y, z;
   dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
@@ -46,7 +43,7 @@ void sync_block(Site site);
 
 }  // namespace emulator
 
-#define __syncthreads() emulator::sync_block(EMULATOR_HERE)
+#define __syncthreads() emulator::sync_block({__FILE__, __LINE__})
 
 template <class T>
 T __ldg(const T* at) {
@@ -107,6 +104,12 @@ cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaSetDevice(int device);
+
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone = 0, cudaStreamCaptureStatusActive = 1 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal = 0, cudaStreamCaptureModeRelaxed = 2 };
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode);
 cudaError_t cudaDeviceSynchronize();
 
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
@@ -136,5 +139,5 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                                Arguments&&... arguments) {
   const std::tuple<Parameters...> copies(std::forward<Arguments>(arguments)...);
   return emulator::launch(*config, reinterpret_cast<const void*>(kernel),
-                          [&] { std::apply(kernel, copies); });
+                          [kernel, copies] { std::apply(kernel, copies); });
 }

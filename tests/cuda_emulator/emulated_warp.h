@@ -45,26 +45,24 @@ T shuffled(T value, int from, Site site) {
 
 namespace dcn::cuda {
 
-inline void load_matrices(uint32_t (&d)[4], const void* row, emulator::Site site = EMULATOR_HERE) {
-  emulator::load_matrices(d, row, false, site);
+inline void load_matrices(uint32_t (&d)[4], const void* row, EMULATOR_CALLER) {
+  emulator::load_matrices(d, row, false, {file, line});
 }
 
-inline void load_matrices_transposed(uint32_t (&d)[4], const void* row,
-                                     emulator::Site site = EMULATOR_HERE) {
-  emulator::load_matrices(d, row, true, site);
+inline void load_matrices_transposed(uint32_t (&d)[4], const void* row, EMULATOR_CALLER) {
+  emulator::load_matrices(d, row, true, {file, line});
 }
 
 template <class T>
-void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                  emulator::Site site = EMULATOR_HERE) {
+void multiply_add(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], EMULATOR_CALLER) {
   static_assert(std::is_same_v<T, Float16> || std::is_same_v<T, BFloat16>, "16 bits");
-  if constexpr (std::is_same_v<T, Float16>) emulator::multiply_add_float16(d, a, b, site);
-  if constexpr (std::is_same_v<T, BFloat16>) emulator::multiply_add_bfloat16(d, a, b, site);
+  if constexpr (std::is_same_v<T, Float16>) emulator::multiply_add_float16(d, a, b, {file, line});
+  if constexpr (std::is_same_v<T, BFloat16>) emulator::multiply_add_bfloat16(d, a, b, {file, line});
 }
 
 inline void multiply_add_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                              emulator::Site site = EMULATOR_HERE) {
-  emulator::multiply_add_tf32(d, a, b, site);
+                              EMULATOR_CALLER) {
+  emulator::multiply_add_tf32(d, a, b, {file, line});
 }
 
 inline uint32_t to_tf32(float value) {
@@ -81,27 +79,26 @@ float2 load_pair(uint32_t bits) {
   return {load(T{static_cast<uint16_t>(bits)}), load(T{static_cast<uint16_t>(bits >> 16)})};
 }
 
-inline void copy_async(void* shared, const void* global, bool valid,
-                       emulator::Site site = EMULATOR_HERE) {
-  emulator::copy_async(shared, global, valid, site);
+inline void copy_async(void* shared, const void* global, bool valid, EMULATOR_CALLER) {
+  emulator::copy_async(shared, global, valid, {file, line});
 }
 
-inline void commit_copies(emulator::Site site = EMULATOR_HERE) {
-  emulator::commit_copies(site);
+inline void commit_copies(EMULATOR_CALLER) {
+  emulator::commit_copies({file, line});
 }
 
 template <int pending>
-void wait_copies(emulator::Site site = EMULATOR_HERE) {
-  emulator::wait_copies(pending, site);
+void wait_copies(EMULATOR_CALLER) {
+  emulator::wait_copies(pending, {file, line});
 }
 
 template <class T>
-T shuffle_xor(T value, int lane_mask, emulator::Site site = EMULATOR_HERE) {
-  return emulator::shuffled(value, emulator::lane() ^ lane_mask, site);
+T shuffle_xor(T value, int lane_mask, EMULATOR_CALLER) {
+  return emulator::shuffled(value, emulator::lane() ^ lane_mask, {file, line});
 }
 
-inline void sync_warp(emulator::Site site = EMULATOR_HERE) {
-  emulator::sync_warp(site);
+inline void sync_warp(EMULATOR_CALLER) {
+  emulator::sync_warp({file, line});
 }
 
 // One thread runs at a time: what it adds is added at once.
@@ -113,8 +110,8 @@ inline void add(double* at, double value) {
   *at += value;
 }
 
-inline void add4(float* at, float4 value, emulator::Site site = EMULATOR_HERE) {
-  emulator::check_aligned(at, sizeof value, "add4", site);
+inline void add4(float* at, float4 value, EMULATOR_CALLER) {
+  emulator::check_aligned(at, sizeof value, "add4", {file, line});
   at[0] += value.x;
   at[1] += value.y;
   at[2] += value.z;

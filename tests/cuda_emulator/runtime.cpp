@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "capture.h"
 #include "device.h"
 
 const char* cudaGetErrorString(cudaError_t error) {
@@ -47,6 +48,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   constexpr size_t kAlignment = 256;
+  emulator::forbid_in_capture("cudaMalloc");
   ++emulator::device.stalls;
   *memory = nullptr;
   if (bytes == 0) return cudaSuccess;
@@ -56,20 +58,23 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
 }
 
 cudaError_t cudaFree(void* memory) {
+  emulator::forbid_in_capture("cudaFree");
   ++emulator::device.stalls;
   std::free(memory);
   return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  if (emulator::captured([=] { cudaMemsetAsync(memory, value, bytes, stream); })) return cudaSuccess;
   const std::lock_guard<std::mutex> lock(emulator::one_at_a_time);
   const cudaError_t error = emulator::enqueue(stream);
   if (error == cudaSuccess) std::memset(memory, value, bytes);
   return error;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
+  if (emulator::captured([=] { cudaMemcpyAsync(to, from, bytes, kind, stream); })) return cudaSuccess;
   const std::lock_guard<std::mutex> lock(emulator::one_at_a_time);
   const cudaError_t error = emulator::enqueue(stream);
   if (error == cudaSuccess) std::memcpy(to, from, bytes);

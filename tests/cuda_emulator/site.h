@@ -14,8 +14,6 @@ inline bool operator==(const Site& a, const Site& b) {
 
 }  // namespace emulator
 
-// As a parameter's default value: the line of the caller.
-#define EMULATOR_HERE                  \
-  emulator::Site {                     \
-    __builtin_FILE(), __builtin_LINE() \
-  }
+// Last parameters of a function that wants to know its caller's line. (Not one parameter of type Site:
+// g++ would tell the line of the function itself.)
+#define EMULATOR_CALLER const char *file = __builtin_FILE(), int line = __builtin_LINE()

@@ -18,6 +18,10 @@ std::string device_text() {
 
 }  // namespace
 
+const char* architectures() {
+  return kArchitectures;
+}
+
 Status status_of(cudaError_t error) {
   if (error == cudaSuccess) return {};
   return {std::string("CUDA could not run the kernel: ") + cudaGetErrorString(error) + "; " +
