@@ -7,11 +7,8 @@
 namespace dcn::cuda {
 namespace {
 
-// Pieces are cut for the largest GPUs in use. Tests cut small problems into many.
-#if !defined(DCN_CUDA_PROCESSORS)
-#define DCN_CUDA_PROCESSORS 132
-#endif
-constexpr int64_t kProcessors = DCN_CUDA_PROCESSORS;
+// Pieces are cut for the largest GPUs in use.
+constexpr int64_t kProcessors = 132;
 constexpr int64_t kMaxSplits = 16;
 constexpr int64_t kMaxWaves = 2;         // of the blocks of a split problem
 constexpr int64_t kMaxTile = 128 * 256;  // sums of the blocks that a processor runs at a time
