@@ -178,7 +178,7 @@ __device__ __forceinline__ void multiply_stage(float (&sum)[Tile::kRows][Tile::k
     for (int i = 0; i < Tile::kRows; ++i) load_matrices(a[i], left + i * 16 * left_pitch + slice);
     load_matrices(two, right + slice);
     b[0][0] = two[0], b[0][1] = two[1], b[1][0] = two[2], b[1][1] = two[3];
-    multiply_unrounded<typename Tile::Products>(sum, a, b);
+    multiply_fragments<typename Tile::Products>(sum, a, b);
   }
 }
 
@@ -216,7 +216,8 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
     const int v = own.vector, row = own.row;
     if (v >= s.map.vectors) continue;
     const StagedPoint& at = s.points[s.map.slot[v]][row];
-    const SampleCorners corners(at.point, p.coordinates.in_h, width);
+    const CornerPixels corners(at.point.y.low, at.point.x.low, p.coordinates.in_h, width);
+    const CornerWeights weights(at.point.y.fraction, at.point.x.fraction, at.point.mask);
     const int64_t first =
         at.image * p.image.image_size + s.map.start[v] + int64_t{corners.first} * stride;
     const int64_t element[4] = {first, first + stride, first + int64_t{width} * stride,
@@ -241,7 +242,7 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         if (!(corners.inside >> i & 1)) continue;
-        const float weight = corners.weight[i];
+        const float weight = weights.weight[i];
 #pragma unroll
         for (int c = 0; c < Tile::kVector; c += 4)
           add4(p.grad_input + element[i] + c, make_float4(weight * grad[c], weight * grad[c + 1],
@@ -299,7 +300,8 @@ __global__ void __launch_bounds__(kGradientBlock, 2)
   const int32_t tap_step = static_cast<int32_t>(gridDim.y);
 
   s.map.fill(p.bundles, p.image, bundle);
-  if (thread < Tile::kPixels) s.bases[thread] = base_at(p.coordinates, first_pixel + thread, p.pixels);
+  if (thread < Tile::kPixels)
+    s.bases[thread] = base_at(p.coordinates, p.out.by_pixels, first_pixel + thread, p.pixels);
   __syncthreads();
 
   const int32_t stages = (taps - first_tap + tap_step - 1) / tap_step * p.depth_stages;

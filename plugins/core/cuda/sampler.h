@@ -196,11 +196,10 @@ class TabulatedSampler {
   static_assert(kRowDistance / 2 % kStepSlots == 0, "slots change places alike in both");
   static_assert(kThreads % kTileRows == 0, "a thread fills the table for one pixel");
 
-  // The barriers keep the table whole for those who still read it, and for those who read it next.
+  // Nobody reads the table meanwhile: a step begins with a barrier, and then comes advance().
   // kAtOnce: taps whose offsets are asked for together, which takes registers.
   template <int kAtOnce>
   __device__ __forceinline__ void fill() {
-    __syncthreads();
     const Coordinates<T>& c = in_.coordinates;
     const int r = static_cast<int>(threadIdx.x) % kTileRows;
     const int32_t pixel = pixels_.pixel(r), y = c.base_y(pixel), x = c.base_x(pixel);
