@@ -1,11 +1,19 @@
-# Enables CUDA, or sets cuda_missing to what is missing. DCN_CUDA_ARCHITECTURES says which GPUs get kernels
+# Enables CUDA, or sets cuda_missing to what is missing: with DCN_CUDA=OFF that is the user's wish.
+# DCN_CUDA_ARCHITECTURES says which GPUs get kernels
 # (in CMake's words: 90 is compiled for sm_90 and kept for newer GPUs to compile, 80-real compiled only);
 # by default all that the compiler knows of those that are in use.
 include(CheckLanguage)
+if(DCN_CUDA STREQUAL "OFF")
+  set(cuda_missing "it was built with DCN_CUDA=OFF: leave that out")
+  return()
+endif()
 set(CMAKE_CUDA_ARCHITECTURES OFF)   # each target says its own; the default of old CMakes is too old
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
   set(cuda_missing "no CUDA compiler: install NVIDIA's nvcc, 12.0 or newer (or set CUDACXX)")
+  if(DCN_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "DCN_CUDA=ON, but ${cuda_missing}")
+  endif()
   return()
 endif()
 set(CMAKE_CUDA_STANDARD 17)

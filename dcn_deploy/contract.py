@@ -45,6 +45,8 @@ class Contract:
     output_shape: tuple[tuple[int, int], ...]
     """For each output dimension, the (input, dimension) that it is copied from."""
     instruction_set: str
+    cuda_architectures: str
+    """The GPUs that the libraries have kernels for, "sm_80, sm_90"; empty: none, without CUDA."""
 
 
 @cache
@@ -54,6 +56,7 @@ def _core() -> ctypes.CDLL:
     core.dcn_deploy_contract.restype = ctypes.c_char_p
     core.dcn_deploy_contract.argtypes = []
     core.dcn_deploy_check.restype = ctypes.c_int
+    core.dcn_deploy_cuda_path.restype = ctypes.c_char_p
     return core
 
 
@@ -77,6 +80,31 @@ def check(attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]) -
     Raises:
         ValueError: with a message that names the tensor, what was expected and what was given.
     """
+    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+    if _core().dcn_deploy_check(*_arguments(attributes, tensors), *_room(message)):
+        raise ValueError(message.value.decode())
+
+
+def cuda_path(attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]) -> str:
+    """Which CUDA kernels a deformable convolution takes: "tensor cores", "small groups", "plain".
+
+    A build without CUDA knows too. Args and errors are those of ``check``.
+    """
+    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+    path = _core().dcn_deploy_cuda_path(*_arguments(attributes, tensors), *_room(message))
+    if path is None:
+        raise ValueError(message.value.decode())
+    return str(path.decode())
+
+
+def _room(message: ctypes.Array[ctypes.c_char]) -> tuple[Any, ...]:
+    return message, ctypes.c_size_t(_MESSAGE_BYTES)
+
+
+def _arguments(
+    attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]
+) -> tuple[Any, ...]:
+    """Attributes and tensors as ``plugins/core/c_api.cpp`` takes them."""
     known, dtypes = contract().attributes, contract().dtypes
     if unknown := set(attributes) - set(known):
         raise ValueError(
@@ -100,16 +128,11 @@ def check(attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]) -
         shape = tensor.shape if tensor.shape is not None else ()
         specs += [1, dtype, int(tensor.shape is not None), len(shape), *shape]
     names = [(tensor.dtype if tensor else "").encode() for tensor in tensors]
-    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-    failed = _core().dcn_deploy_check(
+    return (
         (ctypes.c_int64 * len(flat))(*flat),
         (ctypes.c_int64 * len(specs))(*specs),
         (ctypes.c_char_p * len(names))(*names),
-        message,
-        ctypes.c_size_t(_MESSAGE_BYTES),
     )
-    if failed:
-        raise ValueError(message.value.decode())
 
 
 def _integer(name: str, value: Any) -> int:

@@ -20,6 +20,7 @@ from .onnx_graph import (
     deformable_nodes,
     dtype_of,
     external_tensors,
+    is_constant,
     load,
     origin_of,
     prepare,
@@ -197,7 +198,7 @@ def _node_report(entry: DeformableNode, path: Path) -> NodeReport:
         # Another project's operator may order its inputs in any way.
         shapes={"output": shape_of(entry.output)} | ({} if foreign else shapes),
         attributes={} if foreign else entry.attributes,
-        constant_weight=not foreign and weight is not None and _is_constant(weight),
+        constant_weight=not foreign and weight is not None and is_constant(weight),
         valid=invalid is None,
         flops=None,
         runtimes=_runtimes(entry, invalid),
@@ -214,13 +215,6 @@ def _node_report(entry: DeformableNode, path: Path) -> NodeReport:
         ),
         problems=_problems(entry, invalid),
     )
-
-
-def _is_constant(value: ir.Value) -> bool:
-    if value.is_initializer():
-        return not value.is_graph_input()
-    producer = value.producer()
-    return producer is not None and producer.op_type == "Constant"
 
 
 def inspect_model(

@@ -254,3 +254,11 @@ def dtype_of(value: ir.Value) -> str | None:
         return str(dtype.numpy())
     except TypeError:  # strings
         return dtype.name.lower()
+
+
+def is_constant(value: ir.Value) -> bool:
+    """Whether the file holds the value, and no input of the model can replace it."""
+    if value.is_initializer():
+        return not value.is_graph_input()
+    producer = value.producer()
+    return producer is not None and producer.op_type == "Constant"

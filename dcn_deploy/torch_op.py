@@ -1,5 +1,6 @@
 """The torch op ``dcn_deploy::deform_conv2d``: loads the compiled kernel (``plugins/torch/op.cpp``)
-and gives it shapes while tracing, gradients and autocast. Its inputs are in ONNX order."""
+and gives it shapes while tracing, gradients, autocast and torch's switches. Its inputs are in ONNX
+order."""
 
 from __future__ import annotations
 
@@ -153,6 +154,25 @@ def _autocast(device_type: str) -> Any:
         return result
 
     return kernel
+
+
+def _switches() -> tuple[bool, bool]:
+    """Whether torch may multiply float32 matrices in TF32, and whether it must be deterministic.
+
+    By default neither. Warnings in place of errors (``warn_only``) make no difference: there are
+    deterministic kernels.
+    """
+    allow_tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
+    return allow_tf32, torch.are_deterministic_algorithms_enabled()
+
+
+def _cuda_options() -> int:
+    """The switches as they are while a CUDA kernel is called: ``plugins/torch/options.cpp``."""
+    allow_tf32, deterministic = _switches()
+    return allow_tf32 | deterministic << 1
+
+
+torch.library.impl("dcn_deploy::_cuda_options", "BackendSelect", func=_cuda_options)
 
 
 for _device_type, _key in (("cpu", "AutocastCPU"), ("cuda", "AutocastCUDA")):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from command_line import Call, caller
+from cuda_core.emulated import EmulatedCore, emulated_core
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One worker a core: more threads would only wait for each other. Tests that are about threads
@@ -22,3 +24,17 @@ def _fixed_seed() -> None:
 def cli(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """The command line in this process, in the test module's own ``folder``."""
     return caller(folder, monkeypatch, capfd)
+
+
+@pytest.fixture(scope="session")
+def cuda() -> Iterator[EmulatedCore]:
+    """The core's CUDA entry points, with the kernels on the emulator."""
+    with emulated_core(watched=False) as core:
+        yield core
+
+
+@pytest.fixture(scope="session")
+def watched() -> Iterator[EmulatedCore]:
+    """The same, under AddressSanitizer and UBSan."""
+    with emulated_core(watched=True) as core:
+        yield core

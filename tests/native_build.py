@@ -46,6 +46,7 @@ def sanitized(*targets: str) -> Path:
         "sanitized",
         "-DDCN_SANITIZE=address,undefined",
         "-DDCN_CORE_TEST=ON",
+        "-DDCN_CUDA_TEST=ON",
         "-DDCN_TENSORRT_TEST=ON",
         "-DDCN_CUDA_ARCHITECTURES=90-real",  # sanitizers see the host's part only
         "-DCMAKE_CXX_FLAGS_RELEASE=-O1",  # instrumented, -O3 takes minutes to compile

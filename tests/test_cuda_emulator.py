@@ -1,84 +1,82 @@
-"""Whether the emulator, on which the CUDA kernels are tested, would see a mistake in them."""
+"""Whether the emulator, on which the CUDA kernels are tested, does what a GPU does and sees misuse.
+
+``test_cuda_mutations.py`` makes such mistakes in the kernels themselves.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from native_build import sanitized
 
-ROOT = Path(__file__).parents[1]
-EMULATOR = ROOT / "tests" / "cuda_emulator"
-# What is deleted, one at a time.
-MUTATIONS = re.compile(r"__syncthreads\(\);")
+EMULATOR = Path(__file__).parent / "cuda_emulator"
+# What a kernel does that none may, and what the emulator says to it.
+MISUSES = {
+    "stray": "AddressSanitizer: use-after-poison",
+    "different_barriers": "threads of a block wait at different barriers: .*misuse.cpp:",
+    "early_end": "some threads wait at a barrier that others never reach: .*thread 5 has ended",
+    "missing_lane": "lanes of a warp are apart: .*thread 31 has ended",
+    "lane_elsewhere": r"lanes of a warp are apart: .*sync_warp\(\) .*sync_warp\(\) \(misuse.cpp:",
+    "lane_at_barrier": r"lanes of a warp are apart: .*sync_warp\(\) .*__syncthreads\(\)",
+    "short_warp": r"sync_warp\(\): the last warp of the block has less than 32 lanes",
+    "copy_to_misaligned": "copy_async: the shared address is not aligned to 16 bytes",
+    "copy_from_misaligned": "copy_async from global memory: the address is not aligned to 16 bytes",
+    "copy_beyond": "copy_async: the address is not in the 128 bytes of the block's shared memory",
+    "copy_to_elsewhere": "copy_async: the address is not in the 128 bytes of the block's shared",
+    "copy_from_beyond": "AddressSanitizer: global-buffer-overflow",
+    "end_before_copy": "thread 0 .* ends before its asynchronous copies have arrived",
+    "load_misaligned": r"load_matrices\(\): the shared address is not aligned to 16 bytes",
+    "load_beyond": r"load_matrices\(\): the address is not in the 128 bytes .* \(thread \d+, 0, 0",
+    "add_misaligned": "misuse.cpp:.* add4: the address is not aligned to 16 bytes",
+    "multiply": "the device is sm_70, and needs to be sm_80 or newer",
+    "deep": "AddressSanitizer: stack-overflow",
+}
 
 
-def compiled(core: Path, folder: Path, *flags: str) -> Path:
-    """The emulator's test program, with the kernels of ``core``."""
-    program = folder / "emulator_test"
-    sources = [*sorted((core / "cuda").glob("*.c*")), *sorted(EMULATOR.glob("*.cpp"))]
-    command = ["g++", "-std=c++17", "-O1", *flags, f"-I{EMULATOR}", f"-I{core}"]
-    command += ['-DDCN_CUDA_ARCHITECTURES="none"', "-o", str(program), "-x", "c++"]
-    done = subprocess.run([*command, *map(str, sources)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return program
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    """Where the test programs are, with AddressSanitizer and UBSan."""
+    return sanitized("emulator_primitives", "emulator_misuse") / "tests" / "cuda_emulator"
 
 
 def run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(program), *arguments], capture_output=True, text=True)
 
 
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program as it is, with AddressSanitizer."""
-    folder = tmp_path_factory.mktemp("watched")
-    return compiled(ROOT / "plugins" / "core", folder, "-fsanitize=address")
-
-
-def test_the_kernels_are_right(watched: Path) -> None:
-    done = run(watched)
+def test_it_does_what_a_gpu_does(programs: Path) -> None:
+    done = run(programs / "emulator_primitives")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.fullmatch(r"0 of [1-9]\d* outputs are wrong\n", done.stdout)
+    assert re.fullmatch(r"[1-9]\d right, 0 wrong\n", done.stdout)
 
 
-def test_an_access_beyond_the_shared_memory_ends_the_program(watched: Path) -> None:
-    done = run(watched, "stray")
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_it_ends_a_program_that(misuse: str, programs: Path) -> None:
+    done = run(programs / "emulator_misuse", misuse)
     assert done.returncode != 0
-    assert "AddressSanitizer: use-after-poison" in done.stderr
+    assert re.search(MISUSES[misuse], done.stderr), done.stdout + done.stderr
 
 
-def test_threads_that_wait_at_different_barriers_end_the_program(watched: Path) -> None:
-    done = run(watched, "diverge")
+def test_every_misuse_is_tried() -> None:
+    source = (EMULATOR / "programs" / "misuse.cpp").read_text()
+    assert re.findall(r'^    \{"(\w+)", \w+, \d+, \d\},$', source, re.MULTILINE) == list(MISUSES)
+
+
+def test_an_array_of_static_size_in_shared_memory_does_not_compile(tmp_path: Path) -> None:
+    """Each thread would have its own."""
+    source = tmp_path / "kernel.cpp"
+    source.write_text(
+        "#include <cuda_runtime.h>\n"
+        "__global__ void kernel(float* out) {\n"
+        "  __shared__ float values[32];\n"
+        "  out[threadIdx.x] = values[threadIdx.x];\n"
+        "}\n"
+    )
+    command = ["g++", "-std=c++17", "-fsyntax-only", f"-I{EMULATOR}", str(source)]
+    english = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, env=english)
     assert done.returncode != 0
-    assert "CUDA emulator: threads of a block wait at different barriers" in done.stderr
-
-
-def kernel_sources() -> list[Path]:
-    return sorted((ROOT / "plugins" / "core" / "cuda").iterdir())
-
-
-def mutants() -> list[tuple[str, int]]:
-    """File and position of everything that is deleted, one at a time."""
-    return [
-        (path.name, match.start())
-        for path in kernel_sources()
-        for match in MUTATIONS.finditer(path.read_text())
-    ]
-
-
-@pytest.mark.parametrize(("file", "position"), mutants())
-def test_a_missing_barrier_shows(file: str, position: int, tmp_path: Path) -> None:
-    core = tmp_path / "core"
-    shutil.copytree(ROOT / "plugins" / "core", core)
-    source = core / "cuda" / file
-    text = source.read_text()
-    match = MUTATIONS.match(text, position)
-    assert match
-    source.write_text(text[:position] + text[match.end() :])
-    assert run(compiled(core, tmp_path)).returncode != 0
-
-
-def test_there_are_barriers() -> None:
-    assert len(mutants()) >= 2
+    assert "weak declaration of 'values' must be public" in done.stderr

@@ -50,6 +50,7 @@ def test_shows_only_its_entry_points() -> None:
         "RegisterCustomOps",
         "dcn_deploy_contract",
         "dcn_deploy_check",
+        "dcn_deploy_cuda_path",
         "dcn_deploy_phases",
     }
 

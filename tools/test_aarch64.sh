@@ -22,6 +22,6 @@ fi
 
 cmake -S . -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
   -DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++ -DDCN_TORCH=OFF -DDCN_ONNXRUNTIME=OFF -DDCN_TENSORRT=OFF \
-  -DDCN_CORE_TEST=ON
+  -DDCN_CUDA=OFF -DDCN_CORE_TEST=ON
 cmake --build "$build" --parallel 2
 qemu-aarch64 -L /usr/aarch64-linux-gnu "$build/tests/core/core_test"

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 build=${1:-build/threads}
 cmake -S . -B "$build" -DDCN_SANITIZE=thread -DDCN_TORCH=OFF -DDCN_ONNXRUNTIME=OFF -DDCN_TENSORRT=OFF \
-  -DDCN_CORE_TEST=ON
+  -DDCN_CUDA=OFF -DDCN_CORE_TEST=ON
 cmake --build "$build" --parallel 2
 # Without randomised addresses: the runtime of older compilers refuses those that new kernels choose.
 for program in core_test concurrency_test; do

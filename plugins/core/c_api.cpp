@@ -39,8 +39,9 @@ struct Reader {
   void into(std::vector<int64_t>& values) { values = list(); }
 };
 
-// Why the core refuses them; empty if it does not.
-std::string refuse(const int64_t* attributes, const int64_t* tensors, const char* const* dtype_names) {
+// What the core makes of them.
+dcn::Status check(const int64_t* attributes, const int64_t* tensors, const char* const* dtype_names,
+                  dcn::Problem* problem) {
   dcn::Attributes given;
   Reader attribute_reader{attributes};
   dcn::for_each_attribute(given, [&](const char*, auto& value) { attribute_reader.into(value); });
@@ -55,14 +56,31 @@ std::string refuse(const int64_t* attributes, const int64_t* tensors, const char
     tensor.rank_known = reader.scalar() != 0;
     tensor.shape = reader.list();
   }
-  dcn::Problem problem;
-  return dcn::check(given, inputs, &problem).message;
+  return dcn::check(given, inputs, problem);
+}
+
+// Calls `f`, which returns a status, and writes its message, or that of an exception. 0: no message.
+template <class F>
+int reporting(char* message, size_t capacity, F&& f) {
+  const std::string refusal = [&] {
+    try {
+      return f().message;
+    } catch (const std::exception& e) {
+      return std::string(e.what());
+    }
+  }();
+  if (refusal.empty()) return 0;
+  if (capacity > 0) {
+    std::strncpy(message, refusal.c_str(), capacity - 1);
+    message[capacity - 1] = '\0';
+  }
+  return 1;
 }
 
 }  // namespace
 
 // JSON: domain, op, version, attributes {name: default} in order, inputs, dtypes, output_shape
-// ([tensor, dim] pairs), instruction_set.
+// ([tensor, dim] pairs), instruction_set, cuda_architectures.
 DCN_EXPORT const char* dcn_deploy_contract() {
   static const std::string text = [] {
     std::ostringstream out;
@@ -85,7 +103,8 @@ DCN_EXPORT const char* dcn_deploy_contract() {
     for (int i = 0; i < 4; ++i)
       out << (i ? "," : "") << '[' << dcn::kOutputShape[i].tensor << ',' << dcn::kOutputShape[i].dim
           << ']';
-    out << "],\"instruction_set\":\"" << dcn::cpu::instruction_set() << "\"}";
+    out << "],\"instruction_set\":\"" << dcn::cpu::instruction_set() << "\",\"cuda_architectures\":\""
+        << dcn::cuda::architectures() << "\"}";
     return out.str();
   }();
   return text.c_str();
@@ -98,19 +117,21 @@ DCN_EXPORT const char* dcn_deploy_contract() {
 // Returns 0 and leaves `message` alone, or 1 and writes a message of at most `capacity` bytes.
 DCN_EXPORT int dcn_deploy_check(const int64_t* attributes, const int64_t* tensors,
                                 const char* const* dtype_names, char* message, size_t capacity) {
-  const std::string refusal = [&] {
-    try {
-      return refuse(attributes, tensors, dtype_names);
-    } catch (const std::exception& e) {
-      return std::string(e.what());
-    }
-  }();
-  if (refusal.empty()) return 0;
-  if (capacity > 0) {
-    std::strncpy(message, refusal.c_str(), capacity - 1);
-    message[capacity - 1] = '\0';
-  }
-  return 1;
+  return reporting(message, capacity, [&] {
+    dcn::Problem problem;
+    return check(attributes, tensors, dtype_names, &problem);
+  });
+}
+
+// Which CUDA kernels the problem takes, for a host that computes float32 exactly: cuda::path(). Takes
+// what dcn_deploy_check() takes. Null, with a message, if the problem is refused.
+DCN_EXPORT const char* dcn_deploy_cuda_path(const int64_t* attributes, const int64_t* tensors,
+                                            const char* const* dtype_names, char* message,
+                                            size_t capacity) {
+  dcn::Problem problem;
+  const int refused =
+      reporting(message, capacity, [&] { return check(attributes, tensors, dtype_names, &problem); });
+  return refused ? nullptr : dcn::cuda::path(problem, {});
 }
 
 // Nanoseconds that all threads together have spent in each phase of the CPU kernels since the library

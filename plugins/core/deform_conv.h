@@ -188,7 +188,12 @@ struct Options {
   bool plain = false;          // the slow kernels that the fast ones are judged against
 };
 
-// Which kernels a problem takes: "tensor cores" or "plain". Asks no device.
+// The GPUs that this build has kernels for, "sm_80, sm_90". Empty: it has none, and the functions below
+// say so.
+const char* architectures();
+
+// Which kernels a problem takes: "tensor cores", "small groups" or "plain". Asks no device; one before
+// sm_80 takes the plain ones for all.
 const char* path(const Problem& problem, const Options& options);
 
 // The fast kernels read the weight in an order of their own. A host whose weights are constant packs

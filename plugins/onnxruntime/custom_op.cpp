@@ -2,7 +2,6 @@
 
 #include <climits>
 
-#include "kernel.h"
 #include "shape_inference.h"
 
 namespace dcn::ort {
@@ -14,14 +13,14 @@ const CustomOp& self(const OrtCustomOp* op) {
 
 }  // namespace
 
-CustomOp::CustomOp(const OrtApi& api, const Face& face, ONNXTensorElementDataType type,
-                   bool infers_shapes)
-    : OrtCustomOp{}, api(api), face(face), element_type(type) {
+CustomOp::CustomOp(const OrtApi& api, const Face& face, const Provider& provider,
+                   ONNXTensorElementDataType type, bool infers_shapes)
+    : OrtCustomOp{}, api(api), face(face), provider(provider), element_type(type) {
   version = kApiVersion;
   GetName = [](const OrtCustomOp* op) { return self(op).face.op; };
   GetStartVersion = [](const OrtCustomOp* op) { return self(op).face.since_version; };
   GetEndVersion = [](const OrtCustomOp*) { return INT_MAX; };
-  GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };  // CPU
+  GetExecutionProviderType = [](const OrtCustomOp* op) { return self(op).provider.name; };
 
   GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return kInputCount; };
   GetInputType = [](const OrtCustomOp* op, size_t i) {
@@ -37,7 +36,7 @@ CustomOp::CustomOp(const OrtApi& api, const Face& face, ONNXTensorElementDataTyp
 
   CreateKernelV2 = [](const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo* info, void** kernel) {
     const OrtApi& api = self(op).api;
-    return guarded(api, [&] { *kernel = new Kernel(api, info); });
+    return guarded(api, [&] { *kernel = make_kernel(api, info, self(op).provider).release(); });
   };
   KernelComputeV2 = [](void* kernel, OrtKernelContext* context) {
     const Kernel& node = *static_cast<const Kernel*>(kernel);

@@ -2,7 +2,9 @@
 // tensors as the core describes tensors.
 //
 // Only the C API is used, and of it only what onnxruntime 1.17 had: the functions of the C++ wrapper
-// may call newer ones, depending on the release that the headers come from.
+// may call newer ones, depending on the release that the headers come from. On CUDA it is what 1.18
+// had: older ones lend device memory only without regard to streams, so that two runs at a time could
+// be given the same.
 #pragma once
 
 #include <onnxruntime_c_api.h>
@@ -15,6 +17,7 @@
 namespace dcn::ort {
 
 inline constexpr uint32_t kApiVersion = 17;
+inline constexpr uint32_t kCudaApiVersion = 18;
 inline constexpr char kOldestHost[] = "1.17";
 
 // An error on its way to the host.

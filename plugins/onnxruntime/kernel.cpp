@@ -3,7 +3,6 @@
 #include <array>
 
 #include "attributes.h"
-#include "executor.h"
 
 namespace dcn::ort {
 namespace {
@@ -60,25 +59,25 @@ const void* data_of(const OrtApi& api, const OrtValue* value) {
   return data;
 }
 
-// While the kernel is created, the host lends no threads yet.
-AlignedBuffer pack(const Problem& problem, const void* weight) {
-  AlignedBuffer packed(cpu::packed_weight_bytes(problem));
-  cpu::pack_weight(problem, weight, packed.data(), Executor{});
-  return packed;
+Node read_node(const OrtApi& api, const OrtKernelInfo* info) {
+  Node node;
+  node.attributes = read_attributes(api, info);
+  Inputs inputs = graph_inputs(api, info);
+  int is_constant = 0;
+  const OrtValue* weight = nullptr;
+  require(api, api.KernelInfoGetConstantInput_tensor(info, kWeight, &is_constant, &weight));
+  if (is_constant) inputs[kWeight] = tensor_info(api, weight);
+  node.problem = checked(node.attributes, inputs);
+  if (is_constant) node.weight = data_of(api, weight);
+  return node;
 }
 
 }  // namespace
 
-Kernel::Kernel(const OrtApi& api, const OrtKernelInfo* info) : api_(api) {
+std::unique_ptr<Kernel> make_kernel(const OrtApi& api, const OrtKernelInfo* info,
+                                    const Provider& provider) {
   try {
-    attributes_ = read_attributes(api, info);
-    Inputs inputs = graph_inputs(api, info);
-    int is_constant = 0;
-    const OrtValue* weight = nullptr;
-    require(api, api.KernelInfoGetConstantInput_tensor(info, kWeight, &is_constant, &weight));
-    if (is_constant) inputs[kWeight] = tensor_info(api, weight);
-    const Problem problem = checked(attributes_, inputs);
-    if (is_constant) packed_weight_ = pack(problem, data_of(api, weight));
+    return provider.make_kernel(api, info, read_node(api, info));
   } catch (const Error& e) {
     // At run the host says which node failed; at session creation nobody would.
     throw Error(e.code, "deformable convolution '" + node_name(api, info) + "': " + e.what());
@@ -102,17 +101,14 @@ void Kernel::compute(OrtKernelContext* context) const {
   OrtValue* output = nullptr;
   require(api_, api_.KernelContext_GetOutput(context, 0, shape, std::size(shape), &output));
 
-  SessionThreads threads(api_, context);
-
   ForwardArgs args;
   args.input = data_of(api_, values[kInput]);
   args.weight = data_of(api_, values[kWeight]);
-  args.packed_weight = packed_weight_.data();
   args.offset = data_of(api_, values[kOffset]);
   args.bias = data_of(api_, values[kBias]);
   args.mask = data_of(api_, values[kMask]);
   args.output = const_cast<void*>(data_of(api_, output));
-  cpu::forward(problem, args, threads.executor());
+  run(context, problem, args);
 }
 
 }  // namespace dcn::ort

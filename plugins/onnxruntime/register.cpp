@@ -3,6 +3,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "custom_op.h"
 
@@ -12,6 +13,12 @@ namespace {
 constexpr Face kOwn{kDomain, kOpName, kOpVersion};
 // Registered on request only: it replaces the host's own operator in the whole session.
 constexpr Face kStandard{"", "DeformConv", 19};
+#if defined(DCN_EMULATED)  // tests take the CPU for a GPU
+constexpr Provider kCpu{nullptr, kCudaApiVersion, make_cuda_kernel};
+#else
+constexpr Provider kCpu{nullptr, kApiVersion, make_cpu_kernel};
+#endif
+constexpr Provider kCuda{"CUDAExecutionProvider", kCudaApiVersion, make_cuda_kernel};
 constexpr char kOverrideKey[] = "dcn_deploy.override";
 
 // Before 1.24 the host reads the type of every input for the shape callback's sake, and crashes at an
@@ -22,14 +29,25 @@ bool infers_shapes(const OrtApiBase& host) {
   return major > 1 || minor >= 24;
 }
 
-// A face with all its dtypes, as one host knows it.
+// On CUDA only where there is something to run: in a build without kernels, and on a host that lends no
+// scratch memory in the order of its streams (host.h), nodes stay on the CPU, whatever the session's
+// providers. That a host has no such provider is no matter: no node ever comes to it.
+std::vector<const Provider*> providers(const OrtApiBase& host) {
+  if (!*cuda::architectures() || !host.GetApi(kCuda.api_version)) return {&kCpu};
+  return {&kCpu, &kCuda};
+}
+
+// A face with all its dtypes on all its providers, as one host knows it.
 class Domain {
  public:
-  Domain(const OrtApi& api, const Face& face, bool infers_shapes) {
+  Domain(const OrtApiBase& host, const OrtApi& api, const Face& face) {
     require(api, api.CreateCustomOpDomain(face.domain, &domain_));
-    for (const auto& entry : kDTypes)
-      require(api, api.CustomOpDomain_Add(
-                       domain_, &ops_.emplace_back(api, face, entry.element_type, infers_shapes)));
+    for (const Provider* provider : providers(host))
+      for (const auto& entry : kDTypes)
+        require(api,
+                api.CustomOpDomain_Add(
+                    domain_, &ops_.emplace_back(*host.GetApi(provider->api_version), face, *provider,
+                                                entry.element_type, infers_shapes(host))));
   }
   OrtCustomOpDomain* get() const { return domain_; }
 
@@ -39,8 +57,8 @@ class Domain {
 };
 
 struct Registration {
-  Registration(const OrtApi& api, bool infers_shapes)
-      : own(api, kOwn, infers_shapes), standard(api, kStandard, infers_shapes) {}
+  Registration(const OrtApiBase& host, const OrtApi& api)
+      : own(host, api, kOwn), standard(host, api, kStandard) {}
   Domain own, standard;
 };
 
@@ -50,7 +68,7 @@ const Registration& registration(const OrtApiBase& host, const OrtApi& api) {
   static std::mutex mutex;
   static auto& all = *new std::map<const OrtApi*, Registration>;
   const std::lock_guard<std::mutex> lock(mutex);
-  return all.try_emplace(&api, api, infers_shapes(host)).first->second;
+  return all.try_emplace(&api, host, api).first->second;
 }
 
 bool override_wanted(const OrtApi& api, const OrtSessionOptions* options) {

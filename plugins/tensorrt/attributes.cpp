@@ -71,22 +71,37 @@ void append_to(std::vector<int32_t>* all, const std::vector<int64_t>& values) {
   for (int64_t value : values) append_to(all, value);
 }
 
+// The operation's attributes in their order, then the node's.
+template <class NodeAttributesT, class F>
+void for_each_field(NodeAttributesT& attributes, F&& f) {
+  for_each_attribute(attributes.operation, f);
+  f(kConstantWeight, attributes.constant_weight);
+}
+
+// Not kept in an engine: a kernel_shape that the weight says, and the one integer that may be 0.
+bool says_nothing(const std::vector<int64_t>& values) {
+  return values.empty();
+}
+
+bool says_nothing(int64_t value) {
+  return value == 0;
+}
+
 }  // namespace
 
 Fields Fields::names() {
   return Fields(nullptr);
 }
 
-Fields Fields::values(const Attributes& attributes) {
+Fields Fields::values(const NodeAttributes& attributes) {
   return Fields(&attributes);
 }
 
-Fields::Fields(const Attributes* attributes) {
-  const Attributes defaults;
-  for_each_attribute(attributes ? *attributes : defaults, [&](const char* name, const auto& value) {
-    const int32_t count = attributes ? count_of(value) : 0;
-    if (attributes && count == 0) return;  // kernel_shape, where the weight says it
-    fields_.emplace_back(name, nullptr, PluginFieldType::kINT32, count);
+Fields::Fields(const NodeAttributes* attributes) {
+  const NodeAttributes defaults;
+  for_each_field(attributes ? *attributes : defaults, [&](const char* name, const auto& value) {
+    if (attributes && says_nothing(value)) return;
+    fields_.emplace_back(name, nullptr, PluginFieldType::kINT32, attributes ? count_of(value) : 0);
     if (attributes) append_to(&values_, value);
   });
   const int32_t* next = values_.data();
@@ -97,14 +112,14 @@ Fields::Fields(const Attributes* attributes) {
   collection_ = {static_cast<int32_t>(fields_.size()), fields_.data()};
 }
 
-Attributes attributes_of(const nvinfer1::PluginFieldCollection* fields) {
-  Attributes attributes;
+NodeAttributes attributes_of(const nvinfer1::PluginFieldCollection* fields) {
+  NodeAttributes attributes;
   for (int32_t i = 0; fields && i < fields->nbFields; ++i) {
     const PluginField& field = fields->fields[i];
     if (!field.name) throw Error("has a field without a name");
     bool known = false;
     std::string names;
-    for_each_attribute(attributes, [&](const char* name, auto& value) {
+    for_each_field(attributes, [&](const char* name, auto& value) {
       names += (names.empty() ? "" : ", ") + std::string(name);
       if (std::strcmp(field.name, name)) return;
       known = true;
@@ -112,6 +127,9 @@ Attributes attributes_of(const nvinfer1::PluginFieldCollection* fields) {
     });
     if (!known) throw Error(std::string("unknown attribute ") + field.name + ", expected " + names);
   }
+  if (attributes.constant_weight != 0 && attributes.constant_weight != 1)
+    throw Error(std::string("attribute ") + kConstantWeight + " is " +
+                std::to_string(attributes.constant_weight) + ", expected 0 or 1");
   return attributes;
 }
 

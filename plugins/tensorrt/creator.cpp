@@ -14,11 +14,12 @@ nvinfer1::IPluginV3* Creator::createPlugin(const char* name,
                                            nvinfer1::TensorRTPhase phase) noexcept {
   const char* node = name ? name : "";
   return guarded<nvinfer1::IPluginV3*>(node, nullptr, [&] {
-    Attributes attributes = attributes_of(fields);
-    const Status status = check_attributes(attributes);
+    NodeAttributes attributes = attributes_of(fields);
+    const Status status = check_attributes(attributes.operation);
     if (!status.ok()) throw Error(status.message);
     log_verbose(about(node) + face_.name + " created to " +
-                (phase == nvinfer1::TensorRTPhase::kBUILD ? "build" : "run"));
+                (phase == nvinfer1::TensorRTPhase::kBUILD ? "build" : "run") +
+                (attributes.constant_weight ? ", its weight constant" : ""));
     return new Plugin(face_, node, std::move(attributes));
   });
 }

@@ -45,7 +45,7 @@ Problem largest(const Attributes& attributes, const nvinfer1::DynamicPluginTenso
 
 }  // namespace
 
-Plugin::Plugin(const Face& face, std::string node, Attributes attributes)
+Plugin::Plugin(const Face& face, std::string node, NodeAttributes attributes)
     : face_(face),
       node_(std::move(node)),
       attributes_(std::move(attributes)),
@@ -88,7 +88,7 @@ int32_t Plugin::getOutputDataTypes(DataType* outputs, int32_t, const DataType* i
                                    int32_t input_count) const noexcept {
   return guarded(node_.c_str(), kFailure, [&] {
     trace("getOutputDataTypes", text_of(inputs, input_count));
-    checked(attributes_, inputs_of(inputs, input_count));
+    checked(attributes_.operation, inputs_of(inputs, input_count));
     outputs[0] = inputs[kInput];
     return kSuccess;
   });
@@ -99,7 +99,7 @@ int32_t Plugin::getOutputShapes(const nvinfer1::DimsExprs* inputs, int32_t input
                                 int32_t, nvinfer1::IExprBuilder&) noexcept {
   return guarded(node_.c_str(), kFailure, [&] {
     trace("getOutputShapes", text_of(inputs, input_count));
-    checked(attributes_, inputs_of(inputs, input_count));
+    checked(attributes_.operation, inputs_of(inputs, input_count));
     outputs[0].nbDims = std::size(kOutputShape);
     for (size_t i = 0; i < std::size(kOutputShape); ++i)
       outputs[0].d[i] = inputs[kOutputShape[i].tensor].d[kOutputShape[i].dim];
@@ -119,7 +119,7 @@ bool Plugin::supportsFormatCombination(int32_t position,
     for (int32_t i = 0; i < input_count && i < kInputCount; ++i)
       types[i] = i <= position ? tensors[i].desc.type : types[i == kMask ? kOffset : kInput];
     Problem problem;
-    return check(attributes_, inputs_of(types, input_count).data(), &problem).ok();
+    return check(attributes_.operation, inputs_of(types, input_count).data(), &problem).ok();
   });
 }
 
@@ -127,7 +127,7 @@ int32_t Plugin::configurePlugin(const nvinfer1::DynamicPluginTensorDesc* inputs,
                                 const nvinfer1::DynamicPluginTensorDesc*, int32_t) noexcept {
   return guarded(node_.c_str(), kFailure, [&] {
     trace("configurePlugin", text_of(inputs, input_count));
-    checked(attributes_, inputs_of(inputs, input_count));
+    checked(attributes_.operation, inputs_of(inputs, input_count));
     return kSuccess;
   });
 }
@@ -135,7 +135,7 @@ int32_t Plugin::configurePlugin(const nvinfer1::DynamicPluginTensorDesc* inputs,
 size_t Plugin::getWorkspaceSize(const nvinfer1::DynamicPluginTensorDesc* inputs, int32_t input_count,
                                 const nvinfer1::DynamicPluginTensorDesc*, int32_t) const noexcept {
   return guarded(node_.c_str(), size_t{0}, [&] {
-    const size_t bytes = cuda::workspace_bytes(largest(attributes_, inputs, input_count), {});
+    const size_t bytes = cuda::workspace_bytes(largest(attributes_.operation, inputs, input_count), {});
     trace("getWorkspaceSize", text_of(inputs, input_count), " = " + std::to_string(bytes));
     return bytes;
   });
@@ -145,7 +145,13 @@ int32_t Plugin::onShapeChange(const nvinfer1::PluginTensorDesc* inputs, int32_t 
                               const nvinfer1::PluginTensorDesc*, int32_t) noexcept {
   return guarded(node_.c_str(), kFailure, [&] {
     problem_.reset();
-    problem_ = std::make_unique<const Problem>(checked(attributes_, inputs_of(inputs, input_count)));
+    problem_ =
+        std::make_unique<const Problem>(checked(attributes_.operation, inputs_of(inputs, input_count)));
+    if (attributes_.constant_weight) {
+      const Status status = packed_weight_.prepare(*problem_);
+      if (!status.ok())
+        log_verbose(about(node_.c_str()) + "packs its weight in each run: " + status.message);
+    }
     return kSuccess;
   });
 }
@@ -158,6 +164,8 @@ int32_t Plugin::enqueue(const nvinfer1::PluginTensorDesc*, const nvinfer1::Plugi
     ForwardArgs args;
     args.input = inputs[kInput];
     args.weight = inputs[kWeight];
+    const Status packed = packed_weight_.pack_once(*problem_, args.weight, stream, &args.packed_weight);
+    if (!packed.ok()) throw Error(packed.message);
     args.offset = inputs[kOffset];
     if (problem_->has_bias) args.bias = inputs[kBias];
     if (problem_->has_mask) args.mask = inputs[kMask];

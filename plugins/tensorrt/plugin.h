@@ -8,6 +8,7 @@
 #include "deform_conv.h"
 #include "face.h"
 #include "nvinfer.h"
+#include "packed_weight.h"
 
 namespace dcn::trt {
 
@@ -23,7 +24,7 @@ class Plugin final : public nvinfer1::IPluginV3,
                      public nvinfer1::IPluginV3OneRuntime {
  public:
   // `attributes` have been checked; `node` names it in messages.
-  Plugin(const Face& face, std::string node, Attributes attributes);
+  Plugin(const Face& face, std::string node, NodeAttributes attributes);
 
   nvinfer1::IPluginCapability* getCapabilityInterface(
       nvinfer1::PluginCapabilityType type) noexcept override;
@@ -69,10 +70,11 @@ class Plugin final : public nvinfer1::IPluginV3,
 
   const Face& face_;
   const std::string node_;
-  const Attributes attributes_;
+  const NodeAttributes attributes_;
   const Fields fields_;
   // What onShapeChange() found, for enqueue(); null before.
   std::unique_ptr<const Problem> problem_;
+  PackedWeight packed_weight_;  // empty unless the weight is constant
 };
 
 }  // namespace dcn::trt

@@ -279,7 +279,7 @@ void test_failed_launch(const fake::Library& library, bool emulated) {
   const auto fail = reinterpret_cast<void (*)(int)>(library.symbol("emulator_fail"));
   fail(209);
   refused(
-      "no kernel image is available for execution on the device; the device is Emulated GPU (sm_61); "
+      "no kernel image is available for execution on the device; the device is Emulated GPU (sm_90); "
       "this build has kernels for the emulator",
       enqueue);
   fail(100);

@@ -13,13 +13,15 @@ import onnx_ir as ir
 from ...exporting.files import staging
 from ...exporting.forms import to_form
 from ...inspection import ModelReport, TensorReport, inspect_model
-from ...onnx_graph import deformable_nodes, load
+from ...onnx_graph import deformable_nodes, is_constant, load
 from .failure import PLUGIN_WORDS, BuildError, builder_failure, parser_failure, refused_node
 from .host import DTYPES, WARNING, Host, Message, gpu_problem, host
 from .plugin import register, tensorrt_plugin_library
 from .profiles import Profile, complete_profiles
 
 _PLUGIN_LAYERS = ("PLUGIN_V3", "PLUGIN")
+# plugins/tensorrt/attributes.h
+_CONSTANT_WEIGHT = "constant_weight"
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,10 @@ def _own_form(file: ModelReport) -> tuple[bytes, list[str]]:
 
     Any parser sends our node to our plugin, by the node's plugin_namespace. It would send the
     standard operator to NVIDIA's where there is one, which takes height for width.
+
+    A constant weight is called so: the plugin then packs it once for an execution context. That is
+    said here and not in exported files, because it must hold: other tools may refit an engine's
+    weights, this builder makes none that allows it.
     """
     for node in file.nodes:
         if node.form == "foreign" or not node.valid:
@@ -156,6 +162,8 @@ def _own_form(file: ModelReport) -> tuple[bytes, list[str]]:
     for entry in entries:
         if not entry.node.name:
             entry.node.name = entry.output.name
+        if is_constant(entry.inputs["weight"]):
+            entry.node.attributes[_CONSTANT_WEIGHT] = ir.AttrInt64(_CONSTANT_WEIGHT, 1)
     serialized: bytes = ir.to_proto(model).SerializeToString()
     return serialized, [str(entry.node.name) for entry in entries]
 

@@ -18,10 +18,23 @@ std::string device_text() {
 
 }  // namespace
 
+const char* architectures() {
+  return kArchitectures;
+}
+
 Status status_of(cudaError_t error) {
   if (error == cudaSuccess) return {};
   return {std::string("CUDA could not run the kernel: ") + cudaGetErrorString(error) + "; " +
           device_text() + "; this build has kernels for " + kArchitectures};
+}
+
+cudaError_t has_tensor_cores(bool* answer) {
+  int device = 0, major = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess)
+    error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  *answer = major >= 8;
+  return error;
 }
 
 }  // namespace dcn::cuda

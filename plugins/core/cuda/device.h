@@ -11,4 +11,7 @@ namespace dcn::cuda {
 // for; no error for cudaSuccess.
 Status status_of(cudaError_t error);
 
+// Devices before sm_80 lack what the fused kernels are made of.
+cudaError_t has_tensor_cores(bool* answer);
+
 }  // namespace dcn::cuda

@@ -12,4 +12,8 @@ size_t plain_forward_workspace_bytes(const Problem& problem);
 Status plain_forward(const Problem& problem, const ForwardArgs& args, void* workspace,
                      cudaStream_t stream);
 
+size_t plain_backward_workspace_bytes(const Problem& problem);
+Status plain_backward(const Problem& problem, const BackwardArgs& args, void* workspace,
+                      cudaStream_t stream);
+
 }  // namespace dcn::cuda

@@ -7,73 +7,29 @@
 
 #include "deform_conv.h"
 #include "device.h"
+#include "launch.h"
 #include "plain.h"
+#include "plain_chunks.h"
 #include "plain_multiply.h"
 #include "plain_sample.h"
 
 namespace dcn::cuda {
 namespace {
 
-// The columns of a chunk are meant to stay in the second-level cache between the two kernels. Tests
-// make chunks of small problems with less.
-#if !defined(DCN_CUDA_COLUMN_BYTES)
-#define DCN_CUDA_COLUMN_BYTES (16 << 20)
-#endif
-constexpr int64_t kColumnBytes = DCN_CUDA_COLUMN_BYTES;
-// Limits of a grid; the kernels stride over what lies beyond.
-constexpr int64_t kMaxGridX = INT32_MAX, kMaxGridYZ = 65535;
-
-int64_t arithmetic_bytes(DType dtype) {
-  return dtype == DType::kFloat64 ? sizeof(double) : sizeof(float);
-}
-
-int64_t output_pixels(const Problem& p) {
-  return p.batch * p.out_pixels();
-}
-
-int64_t column_bytes(const Problem& p) {
-  return p.in_channels * p.taps() * arithmetic_bytes(p.dtype);
-}
-
-int64_t chunk_pixels(const Problem& p) {
-  return std::min(output_pixels(p), std::max<int64_t>(kTile, kColumnBytes / column_bytes(p)));
-}
-
-dim3 grid(int64_t x, int64_t y, int64_t z) {
-  return dim3(static_cast<unsigned>(std::min(x, kMaxGridX)),
-              static_cast<unsigned>(std::min(y, kMaxGridYZ)),
-              static_cast<unsigned>(std::min(z, kMaxGridYZ)));
-}
-
-int64_t blocks(int64_t count, int64_t of) {
-  return (count + of - 1) / of;
-}
-
 template <class T, class C>
 cudaError_t run(const Problem& p, const ForwardArgs& args, void* workspace, cudaStream_t stream) {
   using A = Arithmetic<T>;
   A* columns = static_cast<A*>(workspace);
   const int64_t total = output_pixels(p), step = chunk_pixels(p);
+  Launches launches(stream);
   for (int64_t first = 0; first < total; first += step) {
     const Chunk chunk{first, std::min(step, total - first)};
-    cudaLaunchConfig_t sampling{};
-    sampling.gridDim = grid(blocks(chunk.pixels, kSampleThreads), p.offset_group * p.taps(),
-                            blocks(p.in_channels / p.offset_group, kChannelsPerThread));
-    sampling.blockDim = dim3(kSampleThreads);
-    sampling.stream = stream;
-    cudaError_t error = cudaLaunchKernelEx(&sampling, sample_columns<T, C>, p, args, chunk, columns);
-    if (error != cudaSuccess) return error;
-
-    cudaLaunchConfig_t multiplying{};
-    multiplying.gridDim = grid(TileGrid(p, chunk).count, 1, 1);
-    multiplying.blockDim = dim3(kMultiplyThreads);
-    multiplying.dynamicSmemBytes = sizeof(MultiplyTiles<A>);
-    multiplying.stream = stream;
-    error = cudaLaunchKernelEx(&multiplying, multiply_columns<T>, p, args, chunk,
-                               static_cast<const A*>(columns));
-    if (error != cudaSuccess) return error;
+    launches.add(sample_columns<T, C>, sample_grid(p, chunk), kSampleThreads, 0, p, args, chunk,
+                 columns);
+    launches.add(multiply_columns<T>, grid_of(TileGrid(forward_product(p, chunk), p.group).count),
+                 kMultiplyThreads, sizeof(ProductTiles<A>), p, args, chunk, columns);
   }
-  return cudaSuccess;
+  return launches.error();
 }
 
 template <class Half>
@@ -85,14 +41,11 @@ cudaError_t run_half(const Problem& p, const ForwardArgs& args, void* workspace,
 }  // namespace
 
 size_t plain_forward_workspace_bytes(const Problem& problem) {
-  const int64_t column = column_bytes(problem);
-  return static_cast<size_t>(
-      std::min(column * output_pixels(problem), std::max(column * kTile, kColumnBytes)));
+  return static_cast<size_t>(chunk_bytes(problem));
 }
 
 Status plain_forward(const Problem& problem, const ForwardArgs& args, void* workspace,
                      cudaStream_t stream) {
-  if (args.channels_last) return {"the plain CUDA kernels read no channels-last input, expected NCHW"};
   switch (problem.dtype) {
     case DType::kFloat32: return status_of(run<float, float>(problem, args, workspace, stream));
     case DType::kFloat64: return status_of(run<double, double>(problem, args, workspace, stream));

@@ -10,15 +10,10 @@
 
 #include "deform_conv.h"
 #include "dtype.h"
+#include "plain_position.h"
 #include "sampling.h"
 
 namespace dcn::cuda {
-
-// A run of output pixels, counted through all images of the batch.
-struct Chunk {
-  int64_t first;
-  int64_t pixels;
-};
 
 inline constexpr int kSampleThreads = 128;
 inline constexpr int kChannelsPerThread = 16;
@@ -42,10 +37,11 @@ struct Corners {
     }
   }
 
+  // `stride`: elements from one pixel of the plane to the next.
   template <class T>
-  DCN_INLINE A sample(const T* plane) const {
+  DCN_INLINE A sample(const T* plane, int64_t stride) const {
     A sum = 0;
-    for (int i = 0; i < 4; ++i) sum += weight[i] * (at[i] < 0 ? A(0) : A(load(plane[at[i]])));
+    for (int i = 0; i < 4; ++i) sum += weight[i] * (at[i] < 0 ? A(0) : A(load(plane[at[i] * stride])));
     return sum;
   }
 };
@@ -58,32 +54,23 @@ __global__ void sample_columns(const Problem p, const ForwardArgs args, const Ch
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= chunk.pixels) return;
   const int64_t image = (chunk.first + i) / p.out_pixels();
-  const int64_t pixel = (chunk.first + i) % p.out_pixels();
-  const int64_t first_y = pixel / p.out_w * p.stride_h - p.pad_top;
-  const int64_t first_x = pixel % p.out_w * p.stride_w - p.pad_left;
-  const int32_t height = static_cast<int32_t>(p.in_h), width = static_cast<int32_t>(p.in_w);
+  const int32_t pixel = static_cast<int32_t>((chunk.first + i) % p.out_pixels());
   const int64_t group_channels = p.in_channels / p.offset_group;
   const int64_t rows = p.offset_group * p.taps();
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     const int64_t group = row / p.taps(), tap = row % p.taps();
-    const int64_t at = (image * rows + row) * p.out_pixels() + pixel;        // in mask
-    const int64_t at_y = (image * rows + row) * 2 * p.out_pixels() + pixel;  // in offset
-    const C* offset = static_cast<const C*>(args.offset);
-    const A offset_y = load(offset[at_y]), offset_x = load(offset[at_y + p.out_pixels()]);
-    const A mask = args.mask ? A(load(static_cast<const C*>(args.mask)[at])) : A(1);
-    const int64_t y = first_y + tap / p.kernel_w * p.dilation_h;
-    const int64_t x = first_x + tap % p.kernel_w * p.dilation_w;
-    const Corners<A> corners(sample_axis(offset_y, static_cast<int32_t>(y), height),
-                             sample_axis(offset_x, static_cast<int32_t>(x), width), height, width,
-                             mask);
+    const TapPositions<A, C> positions(p, args.offset, args.mask, image, row);
+    const Corners<A> corners(positions.y(pixel), positions.x(pixel), positions.height, positions.width,
+                             positions.mask_at(pixel));
     for (int64_t first = int64_t{blockIdx.z} * kChannelsPerThread; first < group_channels;
          first += int64_t{gridDim.z} * kChannelsPerThread) {
       const int64_t last = first + kChannelsPerThread;
       for (int64_t c = first; c < (last < group_channels ? last : group_channels); ++c) {
         const int64_t channel = group * group_channels + c;
-        const T* plane =
-            static_cast<const T*>(args.input) + (image * p.in_channels + channel) * p.in_pixels();
-        columns[(channel * p.taps() + tap) * chunk.pixels + i] = corners.sample(plane);
+        const T* image_data = static_cast<const T*>(args.input) + image * p.in_channels * p.in_pixels();
+        columns[(channel * p.taps() + tap) * chunk.pixels + i] =
+            args.channels_last ? corners.sample(image_data + channel, p.in_channels)
+                               : corners.sample(image_data + channel * p.in_pixels(), 1);
       }
     }
   }

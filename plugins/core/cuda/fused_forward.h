@@ -1,0 +1,154 @@
+// The fused forward: sampling and matrix product in one kernel, without a matrix of columns in memory.
+//
+// A block computes a tile of the output, some pixels (rows) by some channels (columns) of one group, as
+// the product of sampled pixels [rows, K] and packed weight [columns, K]. It goes through K in steps of
+// 64 bytes (k_order.h), each in two halves. At each step every thread first asks for the weights of the
+// step after the next, which are copied to shared memory while it computes. Then, in each half, it asks
+// for the corners of a sample of the next step, into registers; the warps multiply half of what lies in
+// shared memory; and the corners, arrived by now, are added up and stored for the next step. So there
+// are three buffers of weights, two of samples, and one barrier a step. Small images have fewer tiles
+// than the GPU has processors: then several blocks share a tile, each with its part of K, and
+// split_sum.h adds up their partial sums in a fixed order.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "output_tile.h"
+#include "products.h"
+#include "sampler.h"
+#include "warp.h"
+
+namespace dcn::cuda {
+
+template <class T>
+struct FusedForward {
+  SampledImage<T> in;
+  const unsigned char* weight;  // [group, steps, O/group, 64 bytes]
+  OutputTensor<T> out;
+  int64_t pixel_tiles;
+  int32_t out_tiles;        // of a group
+  int32_t steps_per_split;  // of a block
+};
+
+// kPixels x kOuts: the tile of a block; kWarpsP x kWarpsO: how its warps share it.
+template <int kPixels_, int kOuts_, int kWarpsP_, int kWarpsO_, int kBlocks_>
+struct TileShape {
+  static constexpr int kPixels = kPixels_, kOuts = kOuts_, kWarpsP = kWarpsP_, kWarpsO = kWarpsO_;
+  static constexpr int kBlocks = kBlocks_;  // that a processor shall run at a time
+  static constexpr int kThreads = kWarpsP * kWarpsO * 32;
+  static constexpr int kWarpPixels = kPixels / kWarpsP, kWarpOuts = kOuts / kWarpsO;
+  static constexpr int kSampleBytes = kPixels * kStepBytes, kWeightBytes = kOuts * kStepBytes;
+  static constexpr int kSampleBuffers = 2, kWeightBuffers = 3;
+  static constexpr int kBufferBytes = kSampleBuffers * kSampleBytes + kWeightBuffers * kWeightBytes;
+};
+
+// Copies the weights of a step to shared memory, zeros beyond the group's last output channel.
+template <class Shape>
+__device__ __forceinline__ void copy_weights(unsigned char* to, const unsigned char* from,
+                                             int32_t outs) {
+#pragma unroll
+  for (int i = 0; i < Shape::kOuts * kStepSlots / Shape::kThreads; ++i) {
+    const int e = i * Shape::kThreads + static_cast<int>(threadIdx.x);
+    const int out = e / kStepSlots, slot = e % kStepSlots;
+    copy_async(to + slot_offset(out, slot), from + e * kSlotBytes, out < outs);
+  }
+}
+
+// Half a step of a warp's tile. Lanes 8i to 8i+7 give the rows of matrix i: of the samples, sixteen
+// pixels by two slots; of the weights, two slots by sixteen channels.
+template <class Products, class Shape, int kRows, int kColumns>
+__device__ __forceinline__ void multiply_half(float (&sum)[kRows][kColumns][4],
+                                              const unsigned char* samples,
+                                              const unsigned char* weights, int half) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int row = warp % Shape::kWarpsP * Shape::kWarpPixels + lane % 16;
+  const int column = warp / Shape::kWarpsP * Shape::kWarpOuts + lane / 16 * 8 + lane % 8;
+  typename Products::Samples a[kRows];
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    uint32_t four[4];
+    load_matrices(four, samples + slot_offset(row + i * 16, half * 2 + lane / 16));
+    a[i] = typename Products::Samples(four);
+  }
+#pragma unroll
+  for (int j = 0; j < kColumns; j += 2) {
+    uint32_t four[4];
+    load_matrices(four, weights + slot_offset(column + j * 8, half * 2 + lane / 8 % 2));
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const typename Products::Weights b({four[e * 2], four[e * 2 + 1]});
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) Products::multiply(sum[i][j + e], a[i], b);
+    }
+  }
+}
+
+template <class Products, class Shape, template <class, class, int...> class Sampler, int... kSampling>
+__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
+    fused_forward(const FusedForward<typename Products::Element> p) {
+#if DCN_HAS_TENSOR_CORES
+  using T = typename Products::Element;
+  extern __shared__ __align__(16) unsigned char shared_memory[];
+  unsigned char* const samples = shared_memory;
+  unsigned char* const weights = shared_memory + Shape::kSampleBuffers * Shape::kSampleBytes;
+
+  const int64_t block = blockIdx.x;
+  const int64_t first_pixel = block % p.pixel_tiles * Shape::kPixels;
+  const int32_t rest = static_cast<int32_t>(block / p.pixel_tiles);
+  const int32_t group = rest / p.out_tiles, first_out = rest % p.out_tiles * Shape::kOuts;
+  const int32_t split = static_cast<int32_t>(blockIdx.y);
+  const int32_t first_step = split * p.steps_per_split;
+  const int32_t steps = p.in.order.segments.smaller(p.steps_per_split, p.in.order.steps - first_step);
+
+  const int64_t weight_step = int64_t{p.out.group_outs} * kStepBytes;
+  const unsigned char* weight = p.weight +
+                                (int64_t{group} * p.in.order.steps + first_step) * weight_step +
+                                int64_t{first_out} * kStepBytes;
+  const auto ask_weights = [&](int32_t step) {
+    if (step < steps)
+      copy_weights<Shape>(weights + step % Shape::kWeightBuffers * Shape::kWeightBytes,
+                          weight + step * weight_step, p.out.group_outs - first_out);
+    commit_copies();
+  };
+  ask_weights(0);
+  ask_weights(1);
+
+  const TilePixels pixels(p.in, first_pixel);
+  Sampler<Products, Shape, kSampling...> sampler(p.in, pixels, group, first_step,
+                                                 shared_memory + Shape::kBufferBytes);
+  constexpr int kSampled = decltype(sampler)::kRows;
+  static_assert(kSampled <= 2, "a row for each half of a step");
+  sampler.advance();
+#pragma unroll
+  for (int i = 0; i < kSampled; ++i) {
+    sampler.load(i);
+    sampler.store(i, samples);
+  }
+
+  float sum[Shape::kWarpPixels / 16][Shape::kWarpOuts / 8][4] = {};
+  for (int32_t step = 0; step < steps; ++step) {
+    wait_copies<1>();
+    __syncthreads();
+    ask_weights(step + 2);
+    const bool more = step + 1 < steps;
+    if (more) sampler.advance();
+    const unsigned char* a = samples + step % 2 * Shape::kSampleBytes;
+    const unsigned char* b = weights + step % Shape::kWeightBuffers * Shape::kWeightBytes;
+    unsigned char* next = samples + (step + 1) % 2 * Shape::kSampleBytes;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      if (more && half < kSampled) sampler.load(half);
+      multiply_half<Products, Shape>(sum, a, b, half);
+      if (more && kSampled == 2) sampler.store(half, next);
+      if (more && kSampled == 1 && half == 1) sampler.store(0, next);
+    }
+  }
+
+  __syncthreads();  // the buffers become the output's
+  store_tile<T, Shape>(p.out, sum, first_pixel, group, first_out, split, shared_memory);
+#endif
+}
+
+}  // namespace dcn::cuda
