@@ -35,11 +35,6 @@ HARMLESS = {
         "without __syncthreads()",
         "Store<T>::from(s.rows[row][column]);",
     ): "a block has one tile, unless there are more than 2^31 - 1 of them",
-    (
-        "sampler.h",
-        "without __syncthreads()",
-        "__device__ __forceinline__ void fill() {",
-    ): "the barrier of each step already lies between who reads the table and who fills it",
 }
 
 
