@@ -23,12 +23,17 @@ HARMLESS = {
     (
         "elementwise.h",
         "without __syncthreads()",
-        "if (thread == 0) static_cast<T*>(args.grad_bias)[channel] = Store<T>::from(sums[0]);",
+        "if (threadIdx.x == 0) sums[i] = sum;",
+    ): "a block has one piece, unless there are more than 2^31 - 1 of them",
+    (
+        "elementwise.h",
+        "without __syncthreads()",
+        "if (threadIdx.x == 0) grad_bias[channel] = Store<T>::from(sum);",
     ): "a block has one channel, unless there are more than 2^31 - 1 of them",
     (
         "gradient_layouts.cu",
         "without __syncthreads()",
-        "Store<T>::from(rows[row][column]);",
+        "Store<T>::from(s.rows[row][column]);",
     ): "a block has one tile, unless there are more than 2^31 - 1 of them",
 }
 
