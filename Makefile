@@ -11,7 +11,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins t
 CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
 .PHONY: help setup browser demo bench test test-versions test-versions-torch \
-	test-versions-tensorrt test-torchvision test-aarch64 test-tsan gpu-check-tensorrt lint format clean
+	test-versions-tensorrt test-torchvision test-aarch64 test-tsan gpu-check gpu-check-tensorrt lint format clean
 
 help:
 	@echo "make demo                  train, export, verify, compare, build an engine; writes demo_out/"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-aarch64          the core on 64-bit Arm, cross-compiled and emulated"
 	@echo "make test-tsan             the core under ThreadSanitizer"
 	@echo "make test-versions-tensorrt   the plugin in TensorRT 10 and 11 and TensorRT-RTX, without a GPU"
+	@echo "make gpu-check             the CUDA kernels on this machine's GPU: right, and how fast"
 	@echo "make gpu-check-tensorrt    the plugin on this machine's GPU, against float64"
 	@echo "make test-torchvision      what the tests stand in for, with the real torchvision (several GB)"
 	@echo "make bench                 layers of published models; writes benchmarks/results and the README"
@@ -79,6 +80,10 @@ bench: setup
 
 test-versions-tensorrt: setup
 	$(BIN)/python tests/versions/tensorrt_versions.py $(if $(VERSIONS),--versions $(VERSIONS))
+
+# GPU_CHECK_ARGS="--quick --out benchmarks/results/gpu" for less, and for another place.
+gpu-check: setup
+	$(BIN)/python benchmarks/gpu_check.py $(GPU_CHECK_ARGS)
 
 gpu-check-tensorrt: setup
 	$(BIN)/python tests/tensorrt_plugin/gpu_check.py

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
-from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs, relative_error
-from cuda_core.core import DEFAULT, Core, CudaError, Options
+from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs
+from cuda_core.core import Core, CudaError, Options
+from cuda_core.judging import FORWARD as KINDS
+from cuda_core.judging import VARIED, error_of, fast, relative_error
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from problems import valid_cases
@@ -20,34 +22,8 @@ from torch import Tensor
 
 from dcn_deploy.tolerances import TOLERANCE
 
-PLAIN = Options(plain=True)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A dtype, how its products are made, and how far the result may be off."""
-
-    dtype: torch.dtype
-    tolerance: float
-    options: Options = DEFAULT
-
-
-# The plain kernels add as the CPU's do; three products in TF32 come close to one in float32.
-KINDS = {
-    **{name: Kind(DTYPES[name], TOLERANCE[name]) for name in ("float16", "bfloat16", "float64")},
-    "float32": Kind(torch.float32, 2e-6),
-    "float32 as TF32": Kind(torch.float32, 1e-3, Options(allow_tf32=True)),
-    **{f"{name} plain": Kind(DTYPES[name], TOLERANCE[name], PLAIN) for name in DTYPES},
-}
-FAST = {name: kind for name, kind in KINDS.items() if not kind.options.plain}
-# Groups of every sort, odd channels, and a layer that fills its tiles.
-VARIED = ("asymmetric", "groups_straddle", "depthwise", "channels_37_to_50", "centernet_64")
-NO_CHANNELS_LAST = "plain CUDA kernels read no channels-last input, expected NCHW"
+FAST = fast(KINDS)
 PARTS = 4  # for as many test processes
-
-
-def error_of(output: Tensor, case: Case, inputs: Inputs) -> float:
-    return relative_error(output, expected(case, inputs))
 
 
 def wrong(errors: Iterable[tuple[str, float]], tolerance: float) -> dict[str, float]:
@@ -88,17 +64,13 @@ def test_a_packed_weight_gives_the_very_same_result(cuda: Core, kind: str, part:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("kind", FAST)
+@pytest.mark.parametrize("kind", KINDS)
 def test_channels_last(cuda: Core, kind: str, part: int) -> None:
     dtype, options = KINDS[kind].dtype, KINDS[kind].options
 
     def errors() -> Iterator[tuple[str, float]]:
         for case in CASES[part::PARTS]:
             inputs = make_inputs(case, dtype)
-            if cuda.path(case, dtype, options) == "plain" and case.batch:
-                with pytest.raises(CudaError, match=NO_CHANNELS_LAST):
-                    cuda.forward(case, inputs, options, channels_last=True)
-                continue
             output = cuda.forward(case, inputs, options, channels_last=True)
             yield case.name, error_of(output, case, inputs)
 
@@ -138,8 +110,9 @@ def test_random_problems(
     def errors() -> Iterator[tuple[str, float]]:
         for i, case in enumerate(cases):
             inputs = make_inputs(case, dtype, seed=i)
-            last = channels_last and watched.path(case, dtype, options) != "plain"
-            output = watched.forward(case, inputs, options, packed=packed, channels_last=last)
+            output = watched.forward(
+                case, inputs, options, packed=packed, channels_last=channels_last
+            )
             yield repr(case), error_of(output, case, inputs)
 
     assert wrong(errors(), KINDS[kind].tolerance) == {}
@@ -197,8 +170,9 @@ def test_a_mask_of_nan_is_seen(cuda: Core, kind: str, name: str) -> None:
 # ---- memory --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("channels_last", [False, True], ids=["NCHW", "channels last"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_tensors_may_begin_at_any_element(watched: Core, kind: str) -> None:
+def test_tensors_may_begin_at_any_element(watched: Core, kind: str, channels_last: bool) -> None:
     """As slices of tensors do: the address is a multiple of an element's size and no more."""
 
     def moved(tensor: Tensor | None) -> Tensor | None:
@@ -213,7 +187,8 @@ def test_tensors_may_begin_at_any_element(watched: Core, kind: str) -> None:
             case = BY_NAME[name]
             inputs = make_inputs(case, KINDS[kind].dtype)
             inputs = Inputs(*map(moved, inputs.tensors()))  # type: ignore[arg-type]
-            output = watched.forward(case, inputs, KINDS[kind].options)
+            options = KINDS[kind].options
+            output = watched.forward(case, inputs, options, channels_last=channels_last)
             yield name, error_of(output, case, inputs)
 
     assert wrong(errors(), KINDS[kind].tolerance) == {}
@@ -282,18 +257,47 @@ def test_an_unsupported_device_becomes_an_error_that_names_it(cuda: Core, kind: 
     assert error_of(cuda.forward(case, inputs, options), case, inputs) <= KINDS[kind].tolerance
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["", "packed"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_device_without_what_the_fast_kernels_need_runs_the_plain_ones(
+    cuda: Core, kind: str, packed: bool
+) -> None:
+    dtype, options = KINDS[kind].dtype, KINDS[kind].options
+
+    def errors() -> Iterator[tuple[str, float]]:
+        for name in VARIED:
+            case = BY_NAME[name]
+            inputs = make_inputs(case, dtype)
+            plain = cuda.forward(case, inputs, replace(options, plain=True))
+            output = cuda.forward(case, inputs, options, packed=packed)
+            assert torch.equal(output, plain)
+            yield name, error_of(output, case, inputs)
+
+    cuda.set_device(7, 5)
+    try:
+        assert wrong(errors(), KINDS[kind].tolerance) == {}
+    finally:
+        cuda.set_device()
+
+
 def test_without_a_device_the_error_says_so(cuda: Core) -> None:
     case = BY_NAME["centernet_64"]
     with failing(cuda, 100), pytest.raises(CudaError, match="there is no CUDA device to run on"):
         cuda.forward(case, make_inputs(case, torch.float16))
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["", "packed"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_everything_is_launched_on_the_given_stream(cuda: Core, kind: str) -> None:
-    case = BY_NAME["centernet_64"]
+def test_everything_is_enqueued_on_the_given_stream_and_nothing_waits(
+    cuda: Core, kind: str, packed: bool
+) -> None:
+    """As a CUDA graph wants it."""
+    case, stream = BY_NAME["centernet_64"], 0x7000
     inputs = make_inputs(case, KINDS[kind].dtype)
-    cuda.forward(case, inputs, KINDS[kind].options, packed=True, stream=0x7000)
-    assert cuda.last_stream() == 0x7000
+    enqueued, on_it, stalls = cuda.launches(), cuda.launches_on(stream), cuda.stalls()
+    cuda.forward(case, inputs, KINDS[kind].options, packed=packed, stream=stream)
+    assert cuda.launches() - enqueued == cuda.launches_on(stream) - on_it > 0
+    assert cuda.stalls() == stalls
 
 
 @pytest.mark.parametrize("kind", KINDS)

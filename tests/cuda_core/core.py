@@ -309,10 +309,10 @@ class Core:
         return output.contiguous()
 
     def backward(
-        self, case: Case, inputs: Inputs, grad_output: Tensor, *rest: Any
+        self, case: Case, inputs: Inputs, grad_output: Tensor, *rest: Any, stream: int = 0
     ) -> Sequence[Tensor | None]:
         """The gradients of one pass; arguments as in ``prepare_backward``."""
-        return self._finish(self.prepare_backward(case, inputs, grad_output, *rest))
+        return self._finish(self.prepare_backward(case, inputs, grad_output, *rest), stream)
 
     def _finish(self, call: Call, stream: int = 0) -> Sequence[Tensor | None]:
         call.enqueue(stream)
@@ -330,11 +330,24 @@ class Core:
         """Every launch from now on answers ``error`` and runs nothing; with 0, runs again."""
         self.api.emulator_fail(error)
 
+    def set_device(self, major: int = 9, minor: int = 0, processors: int = 132) -> None:
+        """What the device is from now on; by default an H200."""
+        self.api.emulator_set_device(major, minor, processors)
+
+    def set_seed(self, seed: int) -> None:
+        """Blocks, warps and lanes run in another order."""
+        self.api.emulator_seed(ctypes.c_uint64(seed))
+
     def launches(self) -> int:
+        """Kernels, copies and fills so far."""
         self.api.emulator_launches.restype = c_int64
         return int(self.api.emulator_launches())
 
-    def last_stream(self) -> int | None:
-        self.api.emulator_last_stream.restype = c_void_p
-        stream = self.api.emulator_last_stream()
-        return None if stream is None else int(stream)
+    def launches_on(self, stream: int) -> int:
+        self.api.emulator_launches_on.restype = c_int64
+        return int(self.api.emulator_launches_on(c_void_p(stream)))
+
+    def stalls(self) -> int:
+        """Calls so far that no CUDA graph could hold, because they allocate or wait."""
+        self.api.emulator_stalls.restype = c_int64
+        return int(self.api.emulator_stalls())

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "deform_conv.h"
+#include "divider.h"
 #include "dtype.h"
 #include "sampling.h"
 #include "warp.h"
@@ -16,34 +17,50 @@ namespace dcn::cuda {
 struct RawPoint {
   uint32_t y, x, mask;
 };
+// NaN in every type: what lies there touches no pixel, so that the sample is zero.
+inline constexpr RawPoint kNowhere = {~0u, 0, 0};
 
 struct SamplePoint {
   AxisSample<float> y, x;
   float mask;
 };
 
-// The corners top left, top right, bottom left, bottom right. One outside the image is zero and must
-// not be read: its weight alone would turn an infinite pixel elsewhere into NaN.
-struct SampleCorners {
+// The corners top left, top right, bottom left, bottom right.
+struct CornerWeights {
   float weight[4];  // mask included
+
+  DCN_INLINE CornerWeights() {}
+  DCN_INLINE CornerWeights(float fraction_y, float fraction_x, float mask) {
+    const float bottom = fraction_y * mask, top = (1 - fraction_y) * mask;
+    weight[0] = top * (1 - fraction_x);
+    weight[1] = top * fraction_x;
+    weight[2] = bottom * (1 - fraction_x);
+    weight[3] = bottom * fraction_x;
+  }
+};
+
+// One outside the image is zero and must not be read: its weight alone would turn an infinite pixel
+// elsewhere into NaN.
+struct CornerPixels {
   int32_t first;    // pixel of the top left corner, which may lie outside
   uint32_t inside;  // bit i: corner i lies in the image
 
-  DCN_INLINE SampleCorners() {}
-  DCN_INLINE SampleCorners(const SamplePoint& p, int32_t height, int32_t width) {
-    const float bottom = p.y.fraction * p.mask, top = (1 - p.y.fraction) * p.mask;
-    weight[0] = top * (1 - p.x.fraction);
-    weight[1] = top * p.x.fraction;
-    weight[2] = bottom * (1 - p.x.fraction);
-    weight[3] = bottom * p.x.fraction;
+  DCN_INLINE CornerPixels() {}
+  DCN_INLINE CornerPixels(int32_t low_y, int32_t low_x, int32_t height, int32_t width)
+      : first(low_y * width + low_x) {
     const auto h = static_cast<uint32_t>(height), w = static_cast<uint32_t>(width);
-    const uint32_t rows = (static_cast<uint32_t>(p.y.low) < h ? 3u : 0u) |
-                          (static_cast<uint32_t>(p.y.low + 1) < h ? 12u : 0u);
-    const uint32_t columns = (static_cast<uint32_t>(p.x.low) < w ? 5u : 0u) |
-                             (static_cast<uint32_t>(p.x.low + 1) < w ? 10u : 0u);
+    const auto y = static_cast<uint32_t>(low_y), x = static_cast<uint32_t>(low_x);
+    const uint32_t rows = (y < h ? 3u : 0u) | (y + 1 < h ? 12u : 0u);
+    const uint32_t columns = (x < w ? 5u : 0u) | (x + 1 < w ? 10u : 0u);
     inside = rows & columns;
-    first = p.y.low * width + p.x.low;
   }
+};
+
+struct SampleCorners : CornerWeights, CornerPixels {
+  DCN_INLINE SampleCorners() {}
+  DCN_INLINE SampleCorners(const SamplePoint& p, int32_t height, int32_t width)
+      : CornerWeights(p.y.fraction, p.x.fraction, p.mask),
+        CornerPixels(p.y.low, p.x.low, height, width) {}
 };
 
 // T: dtype of the data.
@@ -52,7 +69,8 @@ struct Coordinates {
   const void* offset;  // [N, offset_group*kH*kW*2, oH, oW]
   const void* mask;    // [N, offset_group*kH*kW, oH, oW] or null
   bool of_float32;     // offset and mask
-  int32_t in_h, in_w, out_w, out_pixels;
+  Divider by_out_w, by_kernel_w;
+  int32_t in_h, in_w, out_pixels;
   int32_t kernel_w, taps, offset_group;
   int32_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
 
@@ -61,9 +79,10 @@ struct Coordinates {
       : offset(offset),
         mask(mask),
         of_float32(p.coordinate_dtype == DType::kFloat32),
+        by_out_w(p.out_w),
+        by_kernel_w(p.kernel_w),
         in_h(static_cast<int32_t>(p.in_h)),
         in_w(static_cast<int32_t>(p.in_w)),
-        out_w(static_cast<int32_t>(p.out_w)),
         out_pixels(static_cast<int32_t>(p.out_pixels())),
         kernel_w(static_cast<int32_t>(p.kernel_w)),
         taps(static_cast<int32_t>(p.taps())),
@@ -75,9 +94,17 @@ struct Coordinates {
         dilation_h(static_cast<int32_t>(p.dilation_h)),
         dilation_w(static_cast<int32_t>(p.dilation_w)) {}
 
-  // Of tap 0 at an output pixel; a tap adds its place in the kernel times the dilation.
-  DCN_INLINE int32_t base_y(int32_t pixel) const { return pixel / out_w * stride_h - pad_top; }
-  DCN_INLINE int32_t base_x(int32_t pixel) const { return pixel % out_w * stride_w - pad_left; }
+  // The integer part of where tap 0 lies at an output pixel, and what another tap adds.
+  DCN_INLINE int32_t base_y(int32_t pixel) const {
+    return by_out_w.quotient(pixel) * stride_h - pad_top;
+  }
+  DCN_INLINE int32_t base_x(int32_t pixel) const {
+    return by_out_w.rest(pixel, by_out_w.quotient(pixel)) * stride_w - pad_left;
+  }
+  DCN_INLINE int32_t tap_y(int32_t tap) const { return by_kernel_w.quotient(tap) * dilation_h; }
+  DCN_INLINE int32_t tap_x(int32_t tap) const {
+    return by_kernel_w.rest(tap, by_kernel_w.quotient(tap)) * dilation_w;
+  }
 
   __device__ __forceinline__ uint32_t bits(const void* tensor, int64_t at) const {
     if (of_float32) return static_cast<const uint32_t*>(tensor)[at];

@@ -91,11 +91,16 @@ struct DataTile {
     unsigned char weight[kStages][kChannels * kPitch];
     unsigned char grad_output[kPixels * kResidentPitch];
     float grad_samples[kPixels][kChannels + 4];
-    float4 products[kPixels][kBundleVectors + 1];
     StagedPoint points[kBundleVectors][kPixels];  // by slot
     PixelBase bases[kPixels];
     BundleMap map;
+
+    // The gradients of a vector of a sample; the thread that has read them leaves its products there.
+    __device__ __forceinline__ float4* grads(int row, int vector) {
+      return reinterpret_cast<float4*>(&grad_samples[row][vector * kVector]);
+    }
   };
+  static_assert(sizeof(Shared) <= 99 << 10, "what a block may have on every GPU from sm_80 on");
   static_assert(kStages * kPixels * kPitch <= kPixels * kResidentPitch, "streams through it, too");
 };
 
@@ -173,7 +178,7 @@ __device__ __forceinline__ void multiply_stage(float (&sum)[Tile::kRows][Tile::k
     for (int i = 0; i < Tile::kRows; ++i) load_matrices(a[i], left + i * 16 * left_pitch + slice);
     load_matrices(two, right + slice);
     b[0][0] = two[0], b[0][1] = two[1], b[1][0] = two[2], b[1][1] = two[3];
-    multiply_unrounded<typename Tile::Products>(sum, a, b);
+    multiply_fragments<typename Tile::Products>(sum, a, b);
   }
 }
 
@@ -211,7 +216,8 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
     const int v = own.vector, row = own.row;
     if (v >= s.map.vectors) continue;
     const StagedPoint& at = s.points[s.map.slot[v]][row];
-    const SampleCorners corners(at.point, p.coordinates.in_h, width);
+    const CornerPixels corners(at.point.y.low, at.point.x.low, p.coordinates.in_h, width);
+    const CornerWeights weights(at.point.y.fraction, at.point.x.fraction, at.point.mask);
     const int64_t first =
         at.image * p.image.image_size + s.map.start[v] + int64_t{corners.first} * stride;
     const int64_t element[4] = {first, first + stride, first + int64_t{width} * stride,
@@ -219,7 +225,7 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
     float grad[Tile::kVector];
 #pragma unroll
     for (int c = 0; c < Tile::kVector; c += 4) {
-      const float4 four = *reinterpret_cast<const float4*>(&s.grad_samples[row][v * Tile::kVector + c]);
+      const float4 four = s.grads(row, v)[c / 4];
       grad[c] = four.x, grad[c + 1] = four.y, grad[c + 2] = four.z, grad[c + 3] = four.w;
     }
     if (p.gradients.grad_offset || p.gradients.grad_mask) {
@@ -230,13 +236,13 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
         if (corners.inside >> i & 1)
           image.at[i] = *reinterpret_cast<const Words<Tile::kWords>*>(p.input + element[i]);
       }
-      s.products[row][v] = products_of<Tile>(grad, image);
+      *s.grads(row, v) = products_of<Tile>(grad, image);
     }
     if (p.grad_input) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         if (!(corners.inside >> i & 1)) continue;
-        const float weight = corners.weight[i];
+        const float weight = weights.weight[i];
 #pragma unroll
         for (int c = 0; c < Tile::kVector; c += 4)
           add4(p.grad_input + element[i] + c, make_float4(weight * grad[c], weight * grad[c + 1],
@@ -249,7 +255,7 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
 // Step 3: all samples of the tile.
 template <class Tile>
 __device__ __forceinline__ void add_products(const DataGradient<typename Tile::T>& p,
-                                             const typename Tile::Shared& s, int32_t bundle,
+                                             typename Tile::Shared& s, int32_t bundle,
                                              int32_t first_pixel, int32_t tap) {
   const Coordinates<typename Tile::T>& c = p.coordinates;
   for (int i = static_cast<int>(threadIdx.x); i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
@@ -258,7 +264,7 @@ __device__ __forceinline__ void add_products(const DataGradient<typename Tile::T
     if (base.image < 0) continue;
     float corner = 0, left = 0, top = 0, bottom = 0;
     for (int v = s.map.begin[slot]; v < s.map.begin[slot + 1]; ++v) {
-      const float4 own = s.products[row][v];
+      const float4 own = *s.grads(row, v);
       corner += own.x, left += own.y, top += own.z, bottom += own.w;
     }
     const SamplePoint& at = s.points[slot][row].point;
@@ -294,7 +300,8 @@ __global__ void __launch_bounds__(kGradientBlock, 2)
   const int32_t tap_step = static_cast<int32_t>(gridDim.y);
 
   s.map.fill(p.bundles, p.image, bundle);
-  if (thread < Tile::kPixels) s.bases[thread] = base_at(p.coordinates, first_pixel + thread, p.pixels);
+  if (thread < Tile::kPixels)
+    s.bases[thread] = base_at(p.coordinates, p.out.by_pixels, first_pixel + thread, p.pixels);
   __syncthreads();
 
   const int32_t stages = (taps - first_tap + tap_step - 1) / tap_step * p.depth_stages;

@@ -126,7 +126,7 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
 
   const Bundles bundles(p);
   const ImageLayout image(p, bundles.segments, true);
-  const GradOutputLayout out_layout{ImageLayout(out, out_segments, true), out_segments,
+  const GradOutputLayout out_layout{ImageLayout(out, out_segments, true), Divider(p.out_pixels()),
                                     out_segments.period_vectors * out_segments.vector};
 
   Launches launches(stream);

@@ -33,10 +33,13 @@ struct FusedForward {
 };
 
 // kPixels x kOuts: the tile of a block; kWarpsP x kWarpsO: how its warps share it.
-template <int kPixels_, int kOuts_, int kWarpsP_, int kWarpsO_, int kBlocks_>
+template <int kPixels_, int kOuts_, int kWarpsP_, int kWarpsO_, int kBlocks_, bool kTogether_ = false>
 struct TileShape {
   static constexpr int kPixels = kPixels_, kOuts = kOuts_, kWarpsP = kWarpsP_, kWarpsO = kWarpsO_;
   static constexpr int kBlocks = kBlocks_;  // that a processor shall run at a time
+  // Whether a thread asks for the corners of all its rows at once, or of one half after the other,
+  // which hides less of their latency and takes fewer registers.
+  static constexpr bool kTogether = kTogether_;
   static constexpr int kThreads = kWarpsP * kWarpsO * 32;
   static constexpr int kWarpPixels = kPixels / kWarpsP, kWarpOuts = kOuts / kWarpsO;
   static constexpr int kSampleBytes = kPixels * kStepBytes, kWeightBytes = kOuts * kStepBytes;
@@ -65,21 +68,27 @@ __device__ __forceinline__ void multiply_half(float (&sum)[kRows][kColumns][4],
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int row = warp % Shape::kWarpsP * Shape::kWarpPixels + lane % 16;
   const int column = warp / Shape::kWarpsP * Shape::kWarpOuts + lane / 16 * 8 + lane % 8;
-  uint32_t a[kRows][4], b[kColumns][2];
+  typename Products::Samples a[kRows];
 #pragma unroll
-  for (int i = 0; i < kRows; ++i)
-    load_matrices(a[i], samples + slot_offset(row + i * 16, half * 2 + lane / 16));
+  for (int i = 0; i < kRows; ++i) {
+    uint32_t four[4];
+    load_matrices(four, samples + slot_offset(row + i * 16, half * 2 + lane / 16));
+    a[i] = typename Products::Samples(four);
+  }
 #pragma unroll
   for (int j = 0; j < kColumns; j += 2) {
-    uint32_t two[4];
-    load_matrices(two, weights + slot_offset(column + j * 8, half * 2 + lane / 8 % 2));
-    b[j][0] = two[0], b[j][1] = two[1], b[j + 1][0] = two[2], b[j + 1][1] = two[3];
+    uint32_t four[4];
+    load_matrices(four, weights + slot_offset(column + j * 8, half * 2 + lane / 8 % 2));
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const typename Products::Weights b({four[e * 2], four[e * 2 + 1]});
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) Products::multiply(sum[i][j + e], a[i], b);
+    }
   }
-  Products::multiply(sum, a, b);
 }
 
-template <class Products, class Shape, template <class, int, int, int...> class Sampler,
-          int... kSampling>
+template <class Products, class Shape, template <class, class, int...> class Sampler, int... kSampling>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     fused_forward(const FusedForward<typename Products::Element> p) {
 #if DCN_HAS_TENSOR_CORES
@@ -110,14 +119,17 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   ask_weights(1);
 
   const TilePixels pixels(p.in, first_pixel);
-  Sampler<Products, Shape::kPixels, Shape::kThreads, kSampling...> sampler(
-      p.in, pixels, group, first_step, shared_memory + Shape::kBufferBytes);
-  constexpr int kSampled = decltype(sampler)::kRows;
+  Sampler<Products, Shape, kSampling...> sampler(p.in, pixels, group, first_step,
+                                                 shared_memory + Shape::kBufferBytes);
+  constexpr int kSampled = decltype(sampler)::kRows, kInFlight = decltype(sampler)::kInFlight;
   sampler.advance();
 #pragma unroll
-  for (int i = 0; i < kSampled; ++i) sampler.load(i);
+  for (int first = 0; first < kSampled; first += kInFlight) {
 #pragma unroll
-  for (int i = 0; i < kSampled; ++i) sampler.store(i, samples);
+    for (int i = first; i < first + kInFlight; ++i) sampler.load(i);
+#pragma unroll
+    for (int i = first; i < first + kInFlight; ++i) sampler.store(i, samples);
+  }
 
   float sum[Shape::kWarpPixels / 16][Shape::kWarpOuts / 8][4] = {};
   for (int32_t step = 0; step < steps; ++step) {
@@ -125,19 +137,23 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     __syncthreads();
     ask_weights(step + 2);
     const bool more = step + 1 < steps;
-    if (more) {
-      sampler.advance();
-#pragma unroll
-      for (int i = 0; i < kSampled; ++i) sampler.load(i);
-    }
+    if (more) sampler.advance();
     const unsigned char* a = samples + step % 2 * Shape::kSampleBytes;
     const unsigned char* b = weights + step % Shape::kWeightBuffers * Shape::kWeightBytes;
-    multiply_half<Products, Shape>(sum, a, b, 0);
-    multiply_half<Products, Shape>(sum, a, b, 1);
-    if (more) {
+    unsigned char* next = samples + (step + 1) % 2 * Shape::kSampleBytes;
 #pragma unroll
-      for (int i = 0; i < kSampled; ++i)
-        sampler.store(i, samples + (step + 1) % 2 * Shape::kSampleBytes);
+    for (int half = 0; half < 2; ++half) {
+      // The first half asks for as many rows as may be in flight, the second for the rest.
+      const int first = half * kInFlight;
+      if (more)
+#pragma unroll
+        for (int i = first; i < first + kInFlight && i < kSampled; ++i) sampler.load(i);
+      multiply_half<Products, Shape>(sum, a, b, half);
+      if (more && (kInFlight < kSampled || half == 1))
+#pragma unroll
+        for (int i = kInFlight < kSampled ? first : 0;
+             i < (kInFlight < kSampled ? first + kInFlight : kSampled); ++i)
+          sampler.store(i, next);
     }
   }
 

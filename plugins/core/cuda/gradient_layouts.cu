@@ -52,7 +52,7 @@ __global__ void sum_coordinates(const DataGradient<T> job) {
     for (int32_t part = 0; part < parts; ++part)
       for (int k = 0; k < 3; ++k)
         yxm[k] += job.gradients.partial[((int64_t{part} * rows + row) * 3 + k) * job.pixels + of_all];
-    const PixelPlace at(of_all, c.out_pixels);
+    const PixelPlace at(of_all, job.out.by_pixels);
     job.gradients.template write<T>(at.image, at.pixel, row, rows, c.out_pixels, yxm);
   }
 }

@@ -9,6 +9,7 @@
 
 #include "bundles.h"
 #include "coordinates.h"
+#include "divider.h"
 #include "products.h"
 
 namespace dcn::cuda {
@@ -20,10 +21,8 @@ inline constexpr int kGradientBlock = kGradientWarps * 32;  // threads
 struct PixelPlace {
   int32_t image, pixel;
 
-  DCN_INLINE PixelPlace(int32_t of_all, int32_t out_pixels) {
-    image = static_cast<int32_t>(static_cast<uint32_t>(of_all) / static_cast<uint32_t>(out_pixels));
-    pixel = of_all - image * out_pixels;
-  }
+  DCN_INLINE PixelPlace(int32_t of_all, const Divider& by_out_pixels)
+      : image(by_out_pixels.quotient(of_all)), pixel(by_out_pixels.rest(of_all, image)) {}
 };
 
 // An output pixel with the integer part of its samples' coordinates, for tap 0; image -1: beyond the
@@ -33,9 +32,10 @@ struct PixelBase {
 };
 
 template <class T>
-DCN_INLINE PixelBase base_at(const Coordinates<T>& c, int32_t of_all, int32_t end) {
+__device__ __forceinline__ PixelBase base_at(const Coordinates<T>& c, const Divider& by_out_pixels,
+                                             int32_t of_all, int32_t end) {
   if (of_all >= end) return {-1, 0, 0, 0};
-  const PixelPlace at(of_all, c.out_pixels);
+  const PixelPlace at(of_all, by_out_pixels);
   return {at.image, at.pixel, c.base_y(at.pixel), c.base_x(at.pixel)};
 }
 
@@ -47,14 +47,11 @@ struct StagedPoint {
 
 // Of one tap of one offset group; beyond the last pixel a point outside the image.
 template <class T>
-DCN_INLINE StagedPoint point_at(const Coordinates<T>& c, const PixelBase& at, int32_t offset_group,
-                                int32_t tap) {
+__device__ __forceinline__ StagedPoint point_at(const Coordinates<T>& c, const PixelBase& at,
+                                                int32_t offset_group, int32_t tap) {
   if (at.image < 0) return {{{-kBorder, 0}, {-kBorder, 0}, 0}, 0};
   const int64_t row = (int64_t{at.image} * c.offset_group + offset_group) * c.taps + tap;
-  const int32_t tap_y = tap / c.kernel_w;
-  return {c.point(row, at.pixel, at.y + tap_y * c.dilation_h,
-                  at.x + (tap - tap_y * c.kernel_w) * c.dilation_w),
-          at.image};
+  return {c.point(row, at.pixel, at.y + c.tap_y(tap), at.x + c.tap_x(tap)), at.image};
 }
 
 // One vector of one sample of a tile of kRows pixels. Neighbouring lanes own neighbours in memory: the
@@ -71,8 +68,8 @@ struct TileVector {
 // grad_output as the fused kernels read it: staged like an image whose channels are the outputs.
 struct GradOutputLayout {
   ImageLayout layout;
-  Segments segments;
-  int32_t outs;  // of a group, with padding
+  Divider by_pixels;  // of an image
+  int32_t outs;       // of a group, with padding
 
   // Element at which the group's channels of a pixel begin.
   DCN_INLINE int64_t element(int32_t group, int32_t image, int32_t pixel) const {
@@ -80,18 +77,30 @@ struct GradOutputLayout {
   }
 };
 
-// Products::multiply() takes a left operand that is rounded to what it multiplies; grad_output is not.
-template <class Products, int kRows, int kColumns>
-__device__ __forceinline__ void multiply_unrounded(float (&sum)[kRows][kColumns][4],
-                                                   uint32_t (&a)[kRows][4],
-                                                   const uint32_t (&b)[kColumns][2]) {
+// Products take a left operand that is rounded to what is multiplied; grad_output is not.
+template <class Products>
+__device__ __forceinline__ typename Products::Samples left_operand(uint32_t (&words)[4]) {
   if constexpr (std::is_same_v<Products, Tf32Products>) {
 #pragma unroll
-    for (int i = 0; i < kRows; ++i)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) a[i][e] = to_tf32(bit_cast<float>(a[i][e]));
+    for (uint32_t& word : words) word = to_tf32(bit_cast<float>(word));
   }
-  Products::multiply(sum, a, b);
+  return typename Products::Samples(words);
+}
+
+// 16 * kRows by 8 * kColumns sums of a warp, over 32 bytes of what is summed over.
+template <class Products, int kRows, int kColumns>
+__device__ __forceinline__ void multiply_fragments(float (&sum)[kRows][kColumns][4],
+                                                   uint32_t (&a)[kRows][4],
+                                                   const uint32_t (&b)[kColumns][2]) {
+  typename Products::Samples left[kRows];
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) left[i] = left_operand<Products>(a[i]);
+#pragma unroll
+  for (int j = 0; j < kColumns; ++j) {
+    const typename Products::Weights right(b[j]);
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) Products::multiply(sum[i][j], left[i], right);
+  }
 }
 
 }  // namespace dcn::cuda

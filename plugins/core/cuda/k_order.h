@@ -18,6 +18,7 @@ inline constexpr int kSlotBytes = 16;
 inline constexpr int kStepSlots = 4;
 inline constexpr int kStepBytes = kSlotBytes * kStepSlots;
 inline constexpr int kChunkVectors = 4;
+inline constexpr int64_t kMaxTaps = 1 << 15;
 
 struct KOrder {
   Segments segments;
@@ -31,18 +32,18 @@ struct KOrder {
   explicit KOrder(const Problem& p);
 };
 
-// A place in the K dimension of one group, in vectors.
+// A place in the K dimension of one group, in vectors. kSingle: each segment is known to be a single
+// vector, which leaves less to remember.
+template <bool kSingle = false>
 struct KCursor {
   int32_t group_end;  // the channel at which the group ends
   Segment segment;
-  int32_t chunk, width;    // first vector of the chunk in the segment, and how many it has
-  int32_t position, size;  // in the chunk's taps times vectors, and how many there are with padding
+  int32_t chunk, width;  // first vector of the chunk in the segment, and how many it has
+  int32_t position;      // in the chunk's taps times vectors
 
   DCN_INLINE KCursor(const KOrder& order, int32_t group)
-      : group_end((group + 1) * order.segments.group_channels),
-        segment(order.segments.at_channel(group * order.segments.group_channels)),
-        position(0) {
-    enter(order, 0);
+      : group_end((group + 1) * order.segments.group_channels), position(0) {
+    enter(order, order.segments.at_channel(group * order.segments.group_channels), 0);
   }
 
   DCN_INLINE bool at_end() const { return segment.first >= group_end; }
@@ -58,24 +59,29 @@ struct KCursor {
 
   DCN_INLINE void advance(const KOrder& order, int32_t vectors) {
     position += vectors;
-    while (position >= size) {
-      position -= size;
+    while (position >= end(order)) {
+      position -= end(order);
       if (chunk + width < segment.vectors) {
-        enter(order, chunk + width);
+        enter(order, segment, chunk + width);
       } else {
-        segment = order.segments.next(segment);
-        enter(order, 0);
+        enter(order, order.segments.next(segment), 0);
       }
     }
   }
 
  private:
-  DCN_INLINE void enter(const KOrder& order, int32_t first) {
+  DCN_INLINE void enter(const KOrder& order, const Segment& at, int32_t first) {
+    segment = at;
     chunk = first;
+    if (kSingle) segment.vectors = 1;
     width = order.segments.smaller(segment.vectors - first, kChunkVectors);
-    size = width * order.taps;
-    if (order.tabulated) size = (size + kStepSlots - 1) / kStepSlots * kStepSlots;
-    if (at_end()) size = INT32_MAX;
+  }
+
+  // Of the chunk, with the padding behind it.
+  DCN_INLINE int32_t end(const KOrder& order) const {
+    if (at_end()) return INT32_MAX;
+    const int32_t size = width * order.taps;
+    return kSingle || !order.tabulated ? size : (size + kStepSlots - 1) / kStepSlots * kStepSlots;
   }
 };
 

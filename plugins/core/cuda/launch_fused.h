@@ -10,22 +10,21 @@
 
 namespace dcn::cuda {
 
-// Tiles of TileShape: pixels, output channels, warps along each, blocks per processor.
-using Shape128x256 = TileShape<128, 256, 2, 4, 1>;
+// Pixels, output channels, warps along each, blocks per processor.
+using Shape128x256 = TileShape<128, 256, 2, 4, 1, true>;
 using Shape128x128 = TileShape<128, 128, 2, 4, 1>;
 using Shape128x64 = TileShape<128, 64, 4, 2, 2>;
 using Shape64x256 = TileShape<64, 256, 1, 8, 1>;
 using Shape64x128 = TileShape<64, 128, 2, 4, 2>;
+using Shape64x64 = TileShape<64, 64, 2, 2, 3>;
 
-template <class Products, class Shape, template <class, int, int, int...> class Sampler,
-          int... kSampling>
+template <class Products, class Shape, template <class, class, int...> class Sampler, int... kSampling>
 cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
                          cudaStream_t stream) {
   constexpr int kUnaskedSharedBytes = 48 << 10;
   const auto kernel = fused_forward<Products, Shape, Sampler, kSampling...>;
   const int bytes =
-      Shape::kBufferBytes +
-      Sampler<Products, Shape::kPixels, Shape::kThreads, kSampling...>::shared_bytes(plan.order.taps);
+      Shape::kBufferBytes + Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order.taps);
   if (bytes > kUnaskedSharedBytes) {
     const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
@@ -44,25 +43,36 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
 template <class Products>
 cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
                         cudaStream_t stream) {
+  const auto is = [&](int pixels, int outs) {
+    return plan.tile_pixels == pixels && plan.tile_outs == outs;
+  };
+  constexpr bool kHalves = sizeof(typename Products::Element) == 2;
   switch (plan.sampling) {
     case Sampling::kTabulated:
-      if (plan.tile_outs == 256)
-        return launch_shape<Products, Shape128x256, TabulatedSampler>(plan, p, stream);
-      if (plan.tile_outs == 128)
-        return launch_shape<Products, Shape128x128, TabulatedSampler>(plan, p, stream);
-      return launch_shape<Products, Shape128x64, TabulatedSampler>(plan, p, stream);
-    case Sampling::kDirect:
-      if (plan.tile_outs == 256)
-        return launch_shape<Products, Shape64x256, DirectSampler, 1>(plan, p, stream);
-      if (plan.tile_outs == 128)
-        return launch_shape<Products, Shape64x128, DirectSampler, 1>(plan, p, stream);
-      return launch_shape<Products, Shape128x64, DirectSampler, 1>(plan, p, stream);
-    case Sampling::kDirectNarrow:
-      if constexpr (sizeof(typename Products::Element) == 2) {
-        if (plan.tile_outs == 128)
-          return launch_shape<Products, Shape64x128, DirectSampler, 2>(plan, p, stream);
-        return launch_shape<Products, Shape128x64, DirectSampler, 2>(plan, p, stream);
+      if (is(128, 128)) return launch_shape<Products, Shape128x128, TabulatedSampler>(plan, p, stream);
+      if constexpr (kHalves) {
+        if (is(128, 256))
+          return launch_shape<Products, Shape128x256, TabulatedSampler>(plan, p, stream);
+        if (is(128, 64)) return launch_shape<Products, Shape128x64, TabulatedSampler>(plan, p, stream);
+      } else {
+        if (is(64, 64)) return launch_shape<Products, Shape64x64, TabulatedSampler>(plan, p, stream);
       }
+      break;
+    case Sampling::kDirect:
+      if constexpr (kHalves) {
+        if (is(64, 256)) return launch_shape<Products, Shape64x256, DirectSampler, 1>(plan, p, stream);
+        if (is(64, 128)) return launch_shape<Products, Shape64x128, DirectSampler, 1>(plan, p, stream);
+        if (is(128, 64)) return launch_shape<Products, Shape128x64, DirectSampler, 1>(plan, p, stream);
+      } else {
+        if (is(64, 64)) return launch_shape<Products, Shape64x64, DirectSampler, 1>(plan, p, stream);
+      }
+      break;
+    case Sampling::kDirectNarrow:
+      if constexpr (kHalves) {
+        if (is(64, 128)) return launch_shape<Products, Shape64x128, DirectSampler, 2>(plan, p, stream);
+        if (is(128, 64)) return launch_shape<Products, Shape128x64, DirectSampler, 2>(plan, p, stream);
+      }
+      break;
   }
   return cudaErrorInvalidValue;
 }

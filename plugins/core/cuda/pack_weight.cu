@@ -24,7 +24,7 @@ __global__ void pack_slots(const KOrder order, int64_t slots, int32_t group_outs
   const Element* row =
       weight + (group * int64_t{group_outs} + out) * group_channels * int64_t{order.taps};
 
-  KCursor at(order, group);
+  KCursor<> at(order, group);
   at.advance(order, (step * kStepSlots + slot) * order.slot_vectors);
   union {
     Words<kSlotBytes / 4> words;

@@ -24,7 +24,7 @@ constexpr int32_t kMinTableVectors = 4;
 // Tensor cores take groups of this many channels and more.
 constexpr int64_t kMinGroupChannels = 8;
 // Beyond these an index of the fused kernel could overflow; no network comes near.
-constexpr int64_t kMaxTaps = 1 << 16, kMaxChannels = 1 << 24, kMaxDepth = 1 << 28;
+constexpr int64_t kMaxChannels = 1 << 24, kMaxDepth = 1 << 28;
 
 int64_t blocks(int64_t count, int64_t of) {
   return (count + of - 1) / of;
@@ -83,15 +83,21 @@ KOrder::KOrder(const Problem& p) : segments(p), taps(static_cast<int32_t>(p.taps
   steps = static_cast<int32_t>(blocks(most, kStepSlots * slot_vectors));
 }
 
+// The tiles that launch_fused.h has kernels for. Wide ones sample each pixel once; how wide and how
+// high they may be is a matter of registers, of which sampling directly and three products for one need
+// more.
 FusedPlan::FusedPlan(const Problem& p) : order(p) {
   const int64_t outs = p.group_out_channels();
-  tile_outs = outs <= 64 ? 64 : outs <= 128 ? 128 : 256;
-  tile_pixels = 128;
   sampling = order.tabulated           ? Sampling::kTabulated
              : order.slot_vectors == 1 ? Sampling::kDirect
                                        : Sampling::kDirectNarrow;
-  if (sampling == Sampling::kDirectNarrow) tile_outs = std::min(tile_outs, 128);
-  if (sampling != Sampling::kTabulated && tile_outs > 64) tile_pixels = 64;
+  int32_t widest = 256;
+  if (p.dtype == DType::kFloat32) widest = sampling == Sampling::kTabulated ? 128 : 64;
+  if (sampling == Sampling::kDirectNarrow) widest = 128;
+  tile_outs = std::min(outs <= 64 ? 64 : outs <= 128 ? 128 : 256, widest);
+  tile_pixels = 128;
+  if (p.dtype == DType::kFloat32 ? tile_outs == 64 : sampling != Sampling::kTabulated && tile_outs > 64)
+    tile_pixels = 64;
   pixel_tiles = blocks(p.batch * p.out_pixels(), tile_pixels);
   out_tiles = static_cast<int32_t>(blocks(outs, tile_outs));
   const int32_t wanted = best_splits(pixel_tiles * out_tiles * p.group, order.steps,
@@ -102,7 +108,7 @@ FusedPlan::FusedPlan(const Problem& p) : order(p) {
 
 bool takes_fused(const Problem& p, const Options& options) {
   if (options.plain || p.dtype == DType::kFloat64) return false;
-  if (p.taps() > kMaxTaps || p.in_channels > kMaxChannels) return false;
+  if (p.taps() > kMaxTaps || p.in_channels > kMaxChannels || p.batch > INT32_MAX) return false;
   // Padding at most quadruples the channels of a segment.
   if (p.group_in_channels() * 4 * p.taps() > kMaxDepth) return false;
   return p.group == 1 || p.group_in_channels() >= kMinGroupChannels;

@@ -1,5 +1,6 @@
-// What the fused forward stores of a sample, and how it multiplies: one type per arithmetic. A slice is
-// 32 bytes of the K dimension of a warp's tile: a [16 * kRows, slice] times b [slice, 8 * kColumns].
+// What the fused forward stores of a sample, and how it multiplies: one type per arithmetic. A product
+// is of sixteen pixels by eight output channels over 32 bytes of the K dimension; Samples and Weights
+// are what it needs of either, made once of what lies in shared memory.
 #pragma once
 
 #include <cstdint>
@@ -25,87 +26,84 @@ struct HalfProducts {
     return round_pair<T>(value[0], value[1]);
   }
 
-  template <int kRows, int kColumns>
-  static __device__ __forceinline__ void multiply(float (&sum)[kRows][kColumns][4],
-                                                  const uint32_t (&a)[kRows][4],
-                                                  const uint32_t (&b)[kColumns][2]) {
+  template <int kCount>
+  struct Factor {
+    uint32_t bits[kCount];
+    __device__ __forceinline__ Factor() {}
+    __device__ __forceinline__ explicit Factor(const uint32_t (&from)[kCount]) {
 #pragma unroll
-    for (int j = 0; j < kColumns; ++j)
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) multiply_add<T>(sum[i][j], a[i], b[j]);
+      for (int i = 0; i < kCount; ++i) bits[i] = from[i];
+    }
+  };
+  using Samples = Factor<4>;
+  using Weights = Factor<2>;
+
+  static __device__ __forceinline__ void multiply(float (&sum)[4], const Samples& a, const Weights& b) {
+    multiply_add<T>(sum, a.bits, b.bits);
+  }
+};
+
+struct FloatWords {
+  using Element = float;
+  static constexpr int kWordElements = 1;
+
+  static __device__ __forceinline__ void unpack(uint32_t word, float (&value)[1]) {
+    value[0] = bit_cast<float>(word);
   }
 };
 
 // float32, as exact as float32: each number is the sum of two of TF32, and of the four products the
 // three that matter are added. Tensor cores may truncate where they add, which over a long sum is worse
-// than float32: here they add three products of a slice, and ordinary additions do the rest.
-struct ExactFloatProducts {
-  using Element = float;
-  static constexpr int kWordElements = 1;
-
-  static __device__ __forceinline__ void unpack(uint32_t word, float (&value)[1]) {
-    value[0] = bit_cast<float>(word);
-  }
+// than float32: here they add three products at a time, and ordinary additions do the rest.
+struct ExactFloatProducts : FloatWords {
   static __device__ __forceinline__ uint32_t pack(const float (&value)[1]) {
     return bit_cast<uint32_t>(value[0]);
   }
 
   template <int kCount>
-  static __device__ __forceinline__ void split(const uint32_t (&value)[kCount], uint32_t (&big)[kCount],
-                                               uint32_t (&small)[kCount]) {
+  struct Factor {
+    uint32_t big[kCount], small[kCount];
+    __device__ __forceinline__ Factor() {}
+    __device__ __forceinline__ explicit Factor(const uint32_t (&from)[kCount]) {
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const float whole = bit_cast<float>(value[i]);
-      big[i] = to_tf32(whole);
-      small[i] = to_tf32(whole - bit_cast<float>(big[i]));
-    }
-  }
-
-  template <int kRows, int kColumns>
-  static __device__ __forceinline__ void multiply(float (&sum)[kRows][kColumns][4],
-                                                  const uint32_t (&a)[kRows][4],
-                                                  const uint32_t (&b)[kColumns][2]) {
-    uint32_t a_big[kRows][4], a_small[kRows][4];
-#pragma unroll
-    for (int i = 0; i < kRows; ++i) split(a[i], a_big[i], a_small[i]);
-#pragma unroll
-    for (int j = 0; j < kColumns; ++j) {
-      uint32_t b_big[2], b_small[2];
-      split(b[j], b_big, b_small);
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) {
-        float three[4] = {};
-        multiply_add_tf32(three, a_small[i], b_big);
-        multiply_add_tf32(three, a_big[i], b_small);
-        multiply_add_tf32(three, a_big[i], b_big);
-#pragma unroll
-        for (int e = 0; e < 4; ++e) sum[i][j][e] += three[e];
+      for (int i = 0; i < kCount; ++i) {
+        const float whole = bit_cast<float>(from[i]);
+        big[i] = to_tf32(whole);
+        small[i] = to_tf32(whole - bit_cast<float>(big[i]));
       }
     }
+  };
+  using Samples = Factor<4>;
+  using Weights = Factor<2>;
+
+  static __device__ __forceinline__ void multiply(float (&sum)[4], const Samples& a, const Weights& b) {
+    float three[4] = {};
+    multiply_add_tf32(three, a.small, b.big);
+    multiply_add_tf32(three, a.big, b.small);
+    multiply_add_tf32(three, a.big, b.big);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) sum[e] += three[e];
   }
 };
 
 // float32 data, products of TF32: for hosts that allow it.
-struct Tf32Products {
-  using Element = float;
-  static constexpr int kWordElements = 1;
-
-  static __device__ __forceinline__ void unpack(uint32_t word, float (&value)[1]) {
-    value[0] = bit_cast<float>(word);
-  }
+struct Tf32Products : FloatWords {
   static __device__ __forceinline__ uint32_t pack(const float (&value)[1]) { return to_tf32(value[0]); }
 
-  template <int kRows, int kColumns>
-  static __device__ __forceinline__ void multiply(float (&sum)[kRows][kColumns][4],
-                                                  const uint32_t (&a)[kRows][4],
-                                                  const uint32_t (&b)[kColumns][2]) {
-#pragma unroll
-    for (int j = 0; j < kColumns; ++j) {
-      const uint32_t rounded[2] = {to_tf32(bit_cast<float>(b[j][0])),
-                                   to_tf32(bit_cast<float>(b[j][1]))};
-#pragma unroll
-      for (int i = 0; i < kRows; ++i) multiply_add_tf32(sum[i][j], a[i], rounded);
-    }
+  struct Samples {  // which pack() has rounded
+    uint32_t bits[4];
+    __device__ __forceinline__ Samples() {}
+    __device__ __forceinline__ explicit Samples(const uint32_t (&from)[4])
+        : bits{from[0], from[1], from[2], from[3]} {}
+  };
+  struct Weights {
+    uint32_t bits[2];
+    __device__ __forceinline__ explicit Weights(const uint32_t (&from)[2])
+        : bits{to_tf32(bit_cast<float>(from[0])), to_tf32(bit_cast<float>(from[1]))} {}
+  };
+
+  static __device__ __forceinline__ void multiply(float (&sum)[4], const Samples& a, const Weights& b) {
+    multiply_add_tf32(sum, a.bits, b.bits);
   }
 };
 

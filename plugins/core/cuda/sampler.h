@@ -34,10 +34,10 @@ struct alignas(kWords * 4) Words {
   uint32_t word[kWords];
 };
 
-// Where the vectors of the four corners lie from the start of an image, in bytes.
-struct CornerStrides {
-  int64_t start, row;
-  int32_t pixel;
+// Where a vector of every pixel lies from the start of an image, in bytes.
+struct VectorPlane {
+  int64_t start;
+  int32_t pixel;  // from one pixel to the next
 };
 
 // Of one vector, at each corner.
@@ -45,20 +45,21 @@ template <int kWords>
 struct Corners4 {
   Words<kWords> at[4];
 
-  __device__ __forceinline__ void load(const unsigned char* image, const CornerStrides& strides,
-                                       int32_t first, uint32_t inside) {
-    const int64_t offset = strides.start + int64_t{first} * strides.pixel;
-    const int64_t offsets[4] = {offset, offset + strides.pixel, offset + strides.row,
-                                offset + strides.row + strides.pixel};
+  // `width`: of the image; `pixels`: where the corners lie.
+  __device__ __forceinline__ void load(const unsigned char* image, const VectorPlane& plane,
+                                       int32_t width, const CornerPixels& pixels) {
+    const int64_t offset = plane.start + int64_t{pixels.first} * plane.pixel;
+    const int64_t below = offset + int64_t{width} * plane.pixel;
+    const int64_t offsets[4] = {offset, offset + plane.pixel, below, below + plane.pixel};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       at[i] = {};
-      if (inside >> i & 1) at[i] = *reinterpret_cast<const Words<kWords>*>(image + offsets[i]);
+      if (pixels.inside >> i & 1) at[i] = *reinterpret_cast<const Words<kWords>*>(image + offsets[i]);
     }
   }
 
   template <class Products>
-  __device__ __forceinline__ Words<kWords> sample(const float (&weight)[4]) const {
+  __device__ __forceinline__ Words<kWords> sample(const CornerWeights& weight) const {
     constexpr int kElements = Products::kWordElements;
     Words<kWords> out;
 #pragma unroll
@@ -69,7 +70,7 @@ struct Corners4 {
         float value[kElements];
         Products::unpack(at[i].word[w], value);
 #pragma unroll
-        for (int e = 0; e < kElements; ++e) sum[e] += weight[i] * value[e];
+        for (int e = 0; e < kElements; ++e) sum[e] += weight.weight[i] * value[e];
       }
       out.word[w] = Products::pack(sum);
     }
@@ -86,10 +87,10 @@ struct SampledImage {
   const unsigned char* data;  // [N, image_size] elements of T, as `layout` says
   int64_t output_pixels;      // of all images
 
-  __device__ __forceinline__ CornerStrides strides(const KCursor& at) const {
-    const int32_t pixel = layout.pixel_stride(at.segment) * int{sizeof(T)};
+  template <class Cursor>
+  __device__ __forceinline__ VectorPlane plane(const Cursor& at) const {
     return {(layout.start(at.segment) + at.vector() * layout.vector) * int64_t{sizeof(T)},
-            int64_t{coordinates.in_w} * pixel, pixel};
+            layout.pixel_stride(at.segment) * int32_t{sizeof(T)}};
   }
   __device__ __forceinline__ const unsigned char* image(int64_t n) const {
     return data + n * layout.image_size * int64_t{sizeof(T)};
@@ -135,11 +136,13 @@ struct SampleTable {
         corners(reinterpret_cast<int2*>(weights + taps * kTileRows)) {}
 };
 
-template <class Products, int kTileRows, int kThreads>
+template <class Products, class Shape>
 class TabulatedSampler {
  public:
   using T = typename Products::Element;
+  static constexpr int kTileRows = Shape::kPixels, kThreads = Shape::kThreads;
   static constexpr int kRows = kTileRows * kStepSlots / kThreads;  // of a thread
+  static constexpr int kInFlight = Shape::kTogether ? kRows : (kRows + 1) / 2;
 
   static DCN_INLINE constexpr int shared_bytes(int taps) { return SampleTable<kTileRows>::bytes(taps); }
 
@@ -168,17 +171,19 @@ class TabulatedSampler {
   // Row i of this thread at the current step: asks for the corners; stores the sample.
   __device__ __forceinline__ void load(int i) {
     const bool valid = cursor_.valid(in_.order);
-    const int2 at = valid ? table_.corners[cursor_.tap() * kTileRows + row(i)] : int2{0, 0};
-    corners_[i].load(image_[i], in_.strides(cursor_), at.x, static_cast<uint32_t>(at.y));
+    const int2 at = valid ? table_.corners[cursor_.tap() * kTileRows + row(i)] : make_int2(0, 0);
+    CornerPixels pixels;
+    pixels.first = at.x, pixels.inside = static_cast<uint32_t>(at.y);
+    corners_[i % kInFlight].load(image_[i], in_.plane(cursor_), in_.coordinates.in_w, pixels);
   }
   __device__ __forceinline__ void store(int i, unsigned char* tile) const {
-    float weight[4] = {};
+    CornerWeights weight(0, 0, 0);
     if (cursor_.valid(in_.order)) {
       const float4 w = table_.weights[cursor_.tap() * kTileRows + row(i)];
-      weight[0] = w.x, weight[1] = w.y, weight[2] = w.z, weight[3] = w.w;
+      weight.weight[0] = w.x, weight.weight[1] = w.y, weight.weight[2] = w.z, weight.weight[3] = w.w;
     }
     *reinterpret_cast<Words<4>*>(tile + slot_offset(row(i), slot_)) =
-        corners_[i].template sample<Products>(weight);
+        corners_[i % kInFlight].template sample<Products>(weight);
   }
 
  private:
@@ -195,20 +200,14 @@ class TabulatedSampler {
     const int64_t first_row =
         (pixels_.image(r) * c.offset_group + cursor_.segment.offset_group) * c.taps;
     if (!cursor_.at_end()) {
-#pragma unroll 2
+#pragma unroll 4
       for (int tap = static_cast<int>(threadIdx.x) / kTileRows; tap < c.taps;
            tap += kThreads / kTileRows) {
-        SampleCorners corners;
-        corners.inside = 0, corners.first = 0;
-        corners.weight[0] = corners.weight[1] = corners.weight[2] = corners.weight[3] = 0;
-        if (pixels_.valid(r)) {
-          const int32_t tap_y = tap / c.kernel_w;
-          corners = SampleCorners(c.point(first_row + tap, pixel, y + tap_y * c.dilation_h,
-                                          x + (tap - tap_y * c.kernel_w) * c.dilation_w),
-                                  c.in_h, c.in_w);
-        }
-        table_.weights[tap * kTileRows + r] =
-            make_float4(corners.weight[0], corners.weight[1], corners.weight[2], corners.weight[3]);
+        RawPoint raw = kNowhere;
+        if (pixels_.valid(r)) raw = c.ask(first_row + tap, pixel);
+        const SampleCorners corners(c.point(raw, y + c.tap_y(tap), x + c.tap_x(tap)), c.in_h, c.in_w);
+        const float (&w)[4] = corners.weight;
+        table_.weights[tap * kTileRows + r] = make_float4(w[0], w[1], w[2], w[3]);
         table_.corners[tap * kTileRows + r] =
             make_int2(corners.first, static_cast<int>(corners.inside));
       }
@@ -219,21 +218,23 @@ class TabulatedSampler {
   const SampledImage<T>& in_;
   const TilePixels& pixels_;
   SampleTable<kTileRows> table_;
-  KCursor cursor_;
+  KCursor<> cursor_;
   int32_t tabulated_ = -1;  // first channel of the segment in the table
   int slot_, row_;
   const unsigned char* image_[kRows];
-  Corners4<4> corners_[kRows];
+  Corners4<4> corners_[kInFlight];
 };
 
 // ---- directly -------------------------------------------------------------------------------
 
 // kSlotVectors: 2 where vectors are narrow.
-template <class Products, int kTileRows, int kThreads, int kSlotVectors>
+template <class Products, class Shape, int kSlotVectors>
 class DirectSampler {
  public:
   using T = typename Products::Element;
-  static constexpr int kRows = kTileRows * kStepSlots / kThreads;  // of a thread
+  static constexpr int kThreads = Shape::kThreads;
+  static constexpr int kRows = Shape::kPixels * kStepSlots / kThreads;  // of a thread
+  static constexpr int kInFlight = Shape::kTogether ? kRows : (kRows + 1) / 2;
 
   static DCN_INLINE constexpr int shared_bytes(int) { return 0; }
 
@@ -245,31 +246,27 @@ class DirectSampler {
     constexpr int kWarp = 32;
     const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
     const bool pixels_first = in.order.single_vectors;
-    slot_ = pixels_first ? warp % kStepSlots : thread % kStepSlots;
-    row_ = pixels_first ? warp / kStepSlots * kWarp + thread % kWarp : thread / kStepSlots;
-    ahead_.advance(in.order, (first_step * kStepSlots + slot_) * kSlotVectors);
+    const int slot = pixels_first ? warp % kStepSlots : thread % kStepSlots;
+    const int row = pixels_first ? warp / kStepSlots * kWarp + thread % kWarp : thread / kStepSlots;
+    slot_offset_ = slot_offset(row, slot);
+    ahead_.advance(in.order, (first_step * kStepSlots + slot) * kSlotVectors);
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
-      const bool valid = pixels.valid(row(i));
-      const int64_t n = valid ? pixels.image(row(i)) : 0;
-      pixel_[i] = valid ? pixels.pixel(row(i)) : -1;
-      y_[i] = in.coordinates.base_y(pixels.pixel(row(i)));
-      x_[i] = in.coordinates.base_x(pixels.pixel(row(i)));
-      image_[i] = in.image(n);
-      first_row_[i] = n * in.coordinates.offset_group * in.coordinates.taps;
+      const int own = row + i * kRowDistance;
+      image_[i] = pixels.valid(own) ? static_cast<int32_t>(pixels.image(own)) : -1;
+      pixel_[i] = pixels.pixel(own);
       ask(i);
     }
   }
 
   // To the next step; at first, to the first one.
   __device__ __forceinline__ void advance() {
-    KCursor at = ahead_;
+    Cursor at = ahead_;
 #pragma unroll
     for (int v = 0; v < kSlotVectors; ++v) {
       const Coordinates<T>& c = in_.coordinates;
-      const int32_t tap_y = at.tap() / c.kernel_w;
-      place_[v] = {in_.strides(at), tap_y * c.dilation_h,
-                   (at.tap() - tap_y * c.kernel_w) * c.dilation_w, at.valid(in_.order)};
+      const int32_t tap_y = c.by_kernel_w.quotient(at.tap());
+      place_[v] = {in_.plane(at), tap_y << 16 | c.by_kernel_w.rest(at.tap(), tap_y)};
       at.advance(in_.order, 1);
     }
     ahead_.advance(in_.order, kStepSlots * kSlotVectors);
@@ -279,56 +276,67 @@ class DirectSampler {
   __device__ __forceinline__ void load(int i) {
 #pragma unroll
     for (int v = 0; v < kSlotVectors; ++v) {
-      const Place& place = place_[v];
-      SampleCorners corners(in_.coordinates.point(asked_[i][v], y_[i] + place.y, x_[i] + place.x),
-                            in_.coordinates.in_h, in_.coordinates.in_w);
-      const bool valid = place.valid && pixel_[i] >= 0;
-      corners_[i][v].load(image_[i], place.strides, corners.first, valid ? corners.inside : 0);
-#pragma unroll
-      for (int c = 0; c < 4; ++c) weight_[i][v][c] = valid ? corners.weight[c] : 0;
+      const Coordinates<T>& c = in_.coordinates;
+      const int32_t tap_y = place_[v].tap >> 16, tap_x = place_[v].tap & 0xffff;
+      const SamplePoint point = c.point(asked_[i][v], c.base_y(pixel_[i]) + tap_y * c.dilation_h,
+                                        c.base_x(pixel_[i]) + tap_x * c.dilation_w);
+      corners_[i % kInFlight][v].load(in_.image(image_[i]), plane(place_[v]), c.in_w,
+                                      CornerPixels(point.y.low, point.x.low, c.in_h, c.in_w));
+      blend_[i % kInFlight][v] = {point.y.fraction, point.x.fraction, point.mask};
     }
     ask(i);
   }
   __device__ __forceinline__ void store(int i, unsigned char* tile) const {
-    unsigned char* slot = tile + slot_offset(row(i), slot_);
+    unsigned char* slot = tile + slot_offset_ + i * kRowDistance * kStepBytes;
 #pragma unroll
-    for (int v = 0; v < kSlotVectors; ++v)
-      reinterpret_cast<Vector*>(slot)[v] = corners_[i][v].template sample<Products>(weight_[i][v]);
+    for (int v = 0; v < kSlotVectors; ++v) {
+      const Blend& b = blend_[i % kInFlight][v];
+      reinterpret_cast<Vector*>(slot)[v] =
+          corners_[i % kInFlight][v].template sample<Products>(CornerWeights(b.y, b.x, b.mask));
+    }
   }
 
  private:
   using Vector = Words<4 / kSlotVectors>;
+  using Cursor = KCursor<kSlotVectors == 2>;
   struct Place {
-    CornerStrides strides;
-    int32_t y, x;  // of the tap
-    bool valid;
+    VectorPlane plane;
+    int32_t tap;  // row and column in the kernel, of 16 bits each
   };
+  struct Blend {
+    float y, x, mask;
+  };
+  // From one row of a thread to the next; slots change places alike in both.
+  static constexpr int kRowDistance = kThreads / kStepSlots;
+  static_assert(kRowDistance / 2 % kStepSlots == 0, "slots change places alike");
 
-  __device__ __forceinline__ int row(int i) const { return row_ + i * (kThreads / kStepSlots); }
+  // Narrow vectors lie beside each other: a segment has but one.
+  __device__ __forceinline__ VectorPlane plane(const Place& place) const {
+    return {place.plane.start, kSlotVectors == 1 ? place.plane.pixel : int32_t{sizeof(Vector)}};
+  }
 
   // For the offsets and the mask of the step after the current one.
   __device__ __forceinline__ void ask(int i) {
-    KCursor at = ahead_;
+    Cursor at = ahead_;
 #pragma unroll
     for (int v = 0; v < kSlotVectors; ++v) {
-      asked_[i][v] = {};
-      if (at.valid(in_.order) && pixel_[i] >= 0)
-        asked_[i][v] = in_.coordinates.ask(
-            first_row_[i] + at.segment.offset_group * in_.order.taps + at.tap(), pixel_[i]);
+      asked_[i][v] = kNowhere;
+      if (at.valid(in_.order) && image_[i] >= 0) {
+        const int64_t row = int64_t{image_[i]} * in_.coordinates.offset_group + at.segment.offset_group;
+        asked_[i][v] = in_.coordinates.ask(row * in_.order.taps + at.tap(), pixel_[i]);
+      }
       at.advance(in_.order, 1);
     }
   }
 
   const SampledImage<T>& in_;
-  KCursor ahead_;  // one step ahead
-  int slot_, row_;
+  Cursor ahead_;  // one step ahead
+  int slot_offset_;
   Place place_[kSlotVectors];
-  int32_t pixel_[kRows], y_[kRows], x_[kRows];
-  const unsigned char* image_[kRows];
-  int64_t first_row_[kRows];
+  int32_t image_[kRows], pixel_[kRows];  // image -1: beyond the last
   RawPoint asked_[kRows][kSlotVectors];
-  Corners4<4 / kSlotVectors> corners_[kRows][kSlotVectors];
-  float weight_[kRows][kSlotVectors][4];
+  Corners4<4 / kSlotVectors> corners_[kInFlight][kSlotVectors];
+  Blend blend_[kInFlight][kSlotVectors];
 };
 
 }  // namespace dcn::cuda

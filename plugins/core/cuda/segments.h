@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "deform_conv.h"
+#include "divider.h"
 
 namespace dcn::cuda {
 
@@ -21,7 +22,9 @@ struct Segment {
 
 struct Segments {
   int32_t channels, group_channels, offset_group_channels;
-  int32_t vector;                  // channels of a vector
+  Divider by_group, by_offset_group;  // of the numbers above
+  int32_t vector;                     // channels of a vector, 1 << vector_bits
+  int32_t vector_bits;
   int32_t period, period_vectors;  // the pattern of segments repeats after so many channels
   int32_t vectors;                 // of all segments
 
@@ -29,10 +32,13 @@ struct Segments {
   explicit Segments(const Problem& p)
       : channels(static_cast<int32_t>(p.in_channels)),
         group_channels(static_cast<int32_t>(p.in_channels / p.group)),
-        offset_group_channels(static_cast<int32_t>(p.in_channels / p.offset_group)) {
+        offset_group_channels(static_cast<int32_t>(p.in_channels / p.offset_group)),
+        by_group(group_channels),
+        by_offset_group(offset_group_channels) {
     const int32_t least = smaller(group_channels, offset_group_channels);
     const int32_t most = group_channels + offset_group_channels - least;
-    vector = p.dtype == DType::kFloat32 || least <= 4 ? 4 : 8;
+    vector_bits = p.dtype == DType::kFloat32 || least <= 4 ? 2 : 3;
+    vector = 1 << vector_bits;
     // Where one divides the other all segments are alike; otherwise both begin anew at their least
     // common multiple.
     int32_t a = most, b = least;
@@ -52,18 +58,19 @@ struct Segments {
 
   DCN_INLINE int32_t smaller(int32_t a, int32_t b) const { return a < b ? a : b; }
 
-  DCN_INLINE int32_t vectors_of(int32_t size) const { return (size + vector - 1) / vector; }
+  DCN_INLINE int32_t vectors_of(int32_t size) const { return (size + vector - 1) >> vector_bits; }
 
   // Channels of the segment that begins at channel `first`.
   DCN_INLINE int32_t size_at(int32_t first) const {
-    return smaller(group_channels - first % group_channels,
-                   offset_group_channels - first % offset_group_channels);
+    return smaller(
+        group_channels - by_group.rest(first, by_group.quotient(first)),
+        offset_group_channels - by_offset_group.rest(first, by_offset_group.quotient(first)));
   }
 
   // The segment that begins at channel `first`, behind `first_vector` vectors.
   DCN_INLINE Segment segment(int32_t first, int32_t first_vector) const {
     const int32_t size = size_at(first);
-    return {first, size, first_vector, vectors_of(size), first / offset_group_channels};
+    return {first, size, first_vector, vectors_of(size), by_offset_group.quotient(first)};
   }
 
   DCN_INLINE Segment next(const Segment& s) const {

@@ -65,6 +65,7 @@ struct WeightTile {
     StagedPoint points[2][kBundleVectors][kPixels];  // by slot
     BundleMap map;
   };
+  static_assert(sizeof(Shared) <= 99 << 10, "what a block may have on every GPU from sm_80 on");
 };
 
 // Fragments of a slice: a [16 * kRows outs, slice], b [slice, 8 * kColumns channels].
@@ -107,7 +108,7 @@ __device__ __forceinline__ void multiply_pixels(float (&sum)[Tile::kRows][Tile::
 #pragma unroll
         for (int e = 0; e < 2; ++e) b[j][e] = word(right + e * 4 * Tile::kSamplePitch + j * 32);
     }
-    multiply_unrounded<typename Tile::Products>(sum, a, b);
+    multiply_fragments<typename Tile::Products>(sum, a, b);
   }
 }
 
@@ -137,7 +138,7 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
         const int32_t of_all = first_pixel + step * Tile::kPixels + row;
         const int32_t out = first_out + part * (16 / Tile::kBytes);
         const bool valid = of_all < end && out < p.out.outs;
-        const PixelPlace at(valid ? of_all : 0, c.out_pixels);
+        const PixelPlace at(valid ? of_all : 0, p.out.by_pixels);
         copy_async(s.grad_output[step % Tile::kStages] + row * Tile::kOutPitch + part * 16,
                    p.grad_output + (valid ? p.out.element(group, at.image, at.pixel) + out : 0), valid);
       }
@@ -146,7 +147,7 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
   const auto place_points = [&](int32_t step) {
     for (int i = thread; i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
       const int slot = i / Tile::kPixels, row = i % Tile::kPixels;
-      const PixelBase base = base_at(c, first_pixel + step * Tile::kPixels + row, end);
+      const PixelBase base = base_at(c, p.out.by_pixels, first_pixel + step * Tile::kPixels + row, end);
       s.points[step % 2][slot][row] = point_at(c, base, s.map.offset_group[slot], tap);
     }
   };
@@ -155,27 +156,27 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
   const int v = own.vector, row = own.row;
   const int32_t pixel_bytes = p.bundles.segment_vectors * Tile::kVector * Tile::kBytes;
   Corners4<Tile::kWords> corners;
-  float weight[4];
+  CornerWeights weights;
   const auto ask_corners = [&](int32_t step) {
-    SampleCorners at;
-    at.inside = 0, at.first = 0;
-    at.weight[0] = at.weight[1] = at.weight[2] = at.weight[3] = 0;
+    CornerPixels pixels;
+    pixels.inside = 0, pixels.first = 0;
+    weights = CornerWeights(0, 0, 0);
     const T* image = p.input;
     int64_t start = 0;
     if (v < s.map.vectors) {
-      const StagedPoint& point = s.points[step % 2][s.map.slot[v]][row];
-      at = SampleCorners(point.point, c.in_h, c.in_w);
-      image += point.image * p.image.image_size;
+      const StagedPoint& at = s.points[step % 2][s.map.slot[v]][row];
+      const SamplePoint& point = at.point;
+      pixels = CornerPixels(point.y.low, point.x.low, c.in_h, c.in_w);
+      weights = CornerWeights(point.y.fraction, point.x.fraction, point.mask);
+      image += at.image * p.image.image_size;
       start = s.map.start[v] * Tile::kBytes;
     }
-    corners.load(reinterpret_cast<const unsigned char*>(image),
-                 {start, int64_t{c.in_w} * pixel_bytes, pixel_bytes}, at.first, at.inside);
-    for (int i = 0; i < 4; ++i) weight[i] = at.weight[i];
+    corners.load(reinterpret_cast<const unsigned char*>(image), {start, pixel_bytes}, c.in_w, pixels);
   };
   const auto store_samples = [&](int32_t step) {
     *reinterpret_cast<Words<Tile::kWords>*>(s.samples[step % 2] + row * Tile::kSamplePitch +
                                             v * Tile::kWords * 4) =
-        corners.template sample<typename Tile::Products>(weight);
+        corners.template sample<typename Tile::Products>(weights);
   };
 
   ask_grad_output(0);
