@@ -86,7 +86,7 @@ def check(attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]) -
 
 
 def cuda_path(attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]) -> str:
-    """Which CUDA kernels one deformable convolution takes, "tensor cores" or "plain".
+    """Which CUDA kernels a deformable convolution takes: "tensor cores", "small groups", "plain".
 
     A build without CUDA knows too. Args and errors are those of ``check``.
     """

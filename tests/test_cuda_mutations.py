@@ -36,11 +36,6 @@ HARMLESS = {
         "without __syncthreads()",
         "Store<T>::from(s.rows[row][column]);",
     ): _ONE_ROUND,
-    (
-        "sampler.h",
-        "without __syncthreads()",
-        "__device__ __forceinline__ void fill() {",
-    ): "the barrier of each step already lies between who reads the table and who fills it",
 }
 
 

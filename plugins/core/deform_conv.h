@@ -192,7 +192,8 @@ struct Options {
 // say so.
 const char* architectures();
 
-// Which kernels a problem takes: "tensor cores" or "plain". Asks no device.
+// Which kernels a problem takes: "tensor cores", "small groups" or "plain". Asks no device; one before
+// sm_80 takes the plain ones for all.
 const char* path(const Problem& problem, const Options& options);
 
 // The fast kernels read the weight in an order of their own. A host whose weights are constant packs

@@ -170,7 +170,7 @@ class Core:
         self.api = ctypes.CDLL(str(library))
         # Known to the emulator only.
         self.emulated = hasattr(self.api, "emulator_fail")
-        for name in ("path", "pack_weight", "forward", "backward"):
+        for name in ("path", "plan", "pack_weight", "forward", "backward"):
             getattr(self.api, f"dcn_cuda_{name}").restype = c_char_p
         for name in ("packed_weight_bytes", "workspace_bytes", "backward_workspace_bytes"):
             getattr(self.api, f"dcn_cuda_{name}").restype = c_size_t
@@ -183,6 +183,10 @@ class Core:
 
     def path(self, case: Case, dtype: torch.dtype, options: Options = DEFAULT) -> str:
         return str(self._ask("path", case, dtype, dtype, options).decode())
+
+    def plan(self, case: Case, dtype: torch.dtype, options: Options = DEFAULT) -> str:
+        """E.g. ``tabulated 128x64 of 3 splits``; empty where the fused forward is not taken."""
+        return str(self._ask("plan", case, dtype, dtype, options).decode())
 
     def packed_weight_bytes(self, case: Case, dtype: torch.dtype, options: Options) -> int:
         return int(self._ask("packed_weight_bytes", case, dtype, dtype, options))

@@ -5,6 +5,7 @@
 // name: a mistake in their order shows here and not as a wrong result.
 #include <string>
 
+#include "cuda/plan.h"
 #include "deform_conv.h"
 
 #define DCN_EXPORT extern "C" __attribute__((visibility("default")))
@@ -69,6 +70,18 @@ const char* text_of(dcn::Status status) {
 
 DCN_EXPORT const char* dcn_cuda_path(const CallProblem* problem, const CallOptions* options) {
   return dcn::cuda::path(problem_of(problem), options_of(options));
+}
+
+// The tile and the pieces that the fused forward takes, e.g. "tabulated 128x64 of 3 splits"; empty if
+// it does not take the problem.
+DCN_EXPORT const char* dcn_cuda_plan(const CallProblem* call, const CallOptions* options) {
+  const dcn::Problem problem = problem_of(call);
+  if (!dcn::cuda::takes_fused(problem, options_of(options))) return text_of({});
+  constexpr const char* kNames[] = {"tabulated", "direct", "narrow"};
+  const dcn::cuda::FusedPlan plan(problem);
+  return text_of({std::string(kNames[static_cast<int>(plan.sampling)]) + " " +
+                  std::to_string(plan.tile_pixels) + "x" + std::to_string(plan.tile_outs) + " of " +
+                  std::to_string(plan.splits) + " splits"});
 }
 
 DCN_EXPORT size_t dcn_cuda_packed_weight_bytes(const CallProblem* problem, const CallOptions* options) {

@@ -10,6 +10,7 @@
 #include "pack_weight.h"
 #include "plain.h"
 #include "plan.h"
+#include "small_groups.h"
 
 namespace dcn::cuda {
 namespace {
@@ -104,15 +105,17 @@ size_t workspace_bytes(const Problem& problem, const Options& options) {
 Status forward(const Problem& problem, const ForwardArgs& args, const Options& options, void* workspace,
                CUstream_st* stream) {
   if (problem.batch * problem.out_pixels() == 0 || problem.out_channels == 0) return {};
-  bool fused = false;
-  if (takes_fused(problem, options))
-    if (const cudaError_t error = has_tensor_cores(&fused); error != cudaSuccess)
+  const bool small_groups = takes_small_groups(problem, options);
+  bool fast = false;
+  if (small_groups || takes_fused(problem, options))
+    if (const cudaError_t error = has_tensor_cores(&fast); error != cudaSuccess)
       return status_of(error);
-  if (!fused) {
+  if (!fast) {
     ForwardArgs plain = args;
     if (args.packed_weight) plain.weight = args.packed_weight;
     return plain_forward(problem, plain, workspace, stream);
   }
+  if (small_groups) return small_groups_forward(problem, args, stream);
   auto* bytes = static_cast<unsigned char*>(workspace);
   switch (problem.dtype) {
     case DType::kFloat16: return status_of(run<HalfProducts<Float16>>(problem, args, bytes, stream));

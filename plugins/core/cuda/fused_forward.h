@@ -2,13 +2,13 @@
 //
 // A block computes a tile of the output, some pixels (rows) by some channels (columns) of one group, as
 // the product of sampled pixels [rows, K] and packed weight [columns, K]. It goes through K in steps of
-// 64 bytes (k_order.h). At each step every thread first asks for what later steps need: the weights of
-// the step after the next, which are copied to shared memory while it computes, and the corners of the
-// next step's samples, into registers. Then the warps multiply what lies in shared memory, and at last
-// the corners, arrived by now, are added up and stored for the next step. So there are three buffers of
-// weights, two of samples, and one barrier a step. Small images have fewer tiles than the GPU has
-// processors: then several blocks share a tile, each with its part of K, and split_sum.h adds up their
-// partial sums in a fixed order.
+// 64 bytes (k_order.h), each in two halves. At each step every thread first asks for the weights of the
+// step after the next, which are copied to shared memory while it computes. Then, in each half, it asks
+// for the corners of a sample of the next step, into registers; the warps multiply half of what lies in
+// shared memory; and the corners, arrived by now, are added up and stored for the next step. So there
+// are three buffers of weights, two of samples, and one barrier a step. Small images have fewer tiles
+// than the GPU has processors: then several blocks share a tile, each with its part of K, and
+// split_sum.h adds up their partial sums in a fixed order.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -33,13 +33,10 @@ struct FusedForward {
 };
 
 // kPixels x kOuts: the tile of a block; kWarpsP x kWarpsO: how its warps share it.
-template <int kPixels_, int kOuts_, int kWarpsP_, int kWarpsO_, int kBlocks_, bool kTogether_ = false>
+template <int kPixels_, int kOuts_, int kWarpsP_, int kWarpsO_, int kBlocks_>
 struct TileShape {
   static constexpr int kPixels = kPixels_, kOuts = kOuts_, kWarpsP = kWarpsP_, kWarpsO = kWarpsO_;
   static constexpr int kBlocks = kBlocks_;  // that a processor shall run at a time
-  // Whether a thread asks for the corners of all its rows at once, or of one half after the other,
-  // which hides less of their latency and takes fewer registers.
-  static constexpr bool kTogether = kTogether_;
   static constexpr int kThreads = kWarpsP * kWarpsO * 32;
   static constexpr int kWarpPixels = kPixels / kWarpsP, kWarpOuts = kOuts / kWarpsO;
   static constexpr int kSampleBytes = kPixels * kStepBytes, kWeightBytes = kOuts * kStepBytes;
@@ -121,14 +118,13 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   const TilePixels pixels(p.in, first_pixel);
   Sampler<Products, Shape, kSampling...> sampler(p.in, pixels, group, first_step,
                                                  shared_memory + Shape::kBufferBytes);
-  constexpr int kSampled = decltype(sampler)::kRows, kInFlight = decltype(sampler)::kInFlight;
+  constexpr int kSampled = decltype(sampler)::kRows;
+  static_assert(kSampled <= 2, "a row for each half of a step");
   sampler.advance();
 #pragma unroll
-  for (int first = 0; first < kSampled; first += kInFlight) {
-#pragma unroll
-    for (int i = first; i < first + kInFlight; ++i) sampler.load(i);
-#pragma unroll
-    for (int i = first; i < first + kInFlight; ++i) sampler.store(i, samples);
+  for (int i = 0; i < kSampled; ++i) {
+    sampler.load(i);
+    sampler.store(i, samples);
   }
 
   float sum[Shape::kWarpPixels / 16][Shape::kWarpOuts / 8][4] = {};
@@ -143,17 +139,10 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     unsigned char* next = samples + (step + 1) % 2 * Shape::kSampleBytes;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      // The first half asks for as many rows as may be in flight, the second for the rest.
-      const int first = half * kInFlight;
-      if (more)
-#pragma unroll
-        for (int i = first; i < first + kInFlight && i < kSampled; ++i) sampler.load(i);
+      if (more && half < kSampled) sampler.load(half);
       multiply_half<Products, Shape>(sum, a, b, half);
-      if (more && (kInFlight < kSampled || half == 1))
-#pragma unroll
-        for (int i = kInFlight < kSampled ? first : 0;
-             i < (kInFlight < kSampled ? first + kInFlight : kSampled); ++i)
-          sampler.store(i, next);
+      if (more && kSampled == 2) sampler.store(half, next);
+      if (more && kSampled == 1 && half == 1) sampler.store(0, next);
     }
   }
 

@@ -51,9 +51,13 @@ struct KCursor {
   // Whether there is something to sample here: not in the padding behind a segment or a group.
   DCN_INLINE bool valid(const KOrder& order) const { return !at_end() && tap() < order.taps; }
 
-  // Division by a variable is slow.
+  // position / width, which is slow for the GPU to divide by.
   DCN_INLINE int32_t tap() const {
-    return width == 4 ? position / 4 : width == 1 ? position : width == 2 ? position / 2 : position / 3;
+    const uint32_t multiplier = width == 4   ? 0x20000000u
+                                : width == 3 ? 0x2aaaaaabu
+                                : width == 2 ? 0x40000000u
+                                             : 0x80000000u;
+    return static_cast<int32_t>(uint64_t{static_cast<uint32_t>(position)} * multiplier >> 31);
   }
   DCN_INLINE int32_t vector() const { return chunk + position - tap() * width; }
 

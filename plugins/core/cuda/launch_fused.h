@@ -11,8 +11,8 @@
 namespace dcn::cuda {
 
 // Pixels, output channels, warps along each, blocks per processor.
-using Shape128x256 = TileShape<128, 256, 2, 4, 1, true>;
-using Shape128x128 = TileShape<128, 128, 2, 4, 1>;
+using Shape128x256 = TileShape<128, 256, 2, 4, 1>;
+using Shape128x128 = TileShape<128, 128, 4, 2, 1>;
 using Shape128x64 = TileShape<128, 64, 4, 2, 2>;
 using Shape64x256 = TileShape<64, 256, 1, 8, 1>;
 using Shape64x128 = TileShape<64, 128, 2, 4, 2>;

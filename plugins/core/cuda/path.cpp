@@ -7,11 +7,8 @@
 namespace dcn::cuda {
 namespace {
 
-// Pieces are cut for the largest GPUs in use. Tests cut small problems into many.
-#if !defined(DCN_CUDA_PROCESSORS)
-#define DCN_CUDA_PROCESSORS 132
-#endif
-constexpr int64_t kProcessors = DCN_CUDA_PROCESSORS;
+// Pieces are cut for the largest GPUs in use.
+constexpr int64_t kProcessors = 132;
 constexpr int64_t kMaxSplits = 16;
 constexpr int64_t kMaxWaves = 2;         // of the blocks of a split problem
 constexpr int64_t kMaxTile = 128 * 256;  // sums of the blocks that a processor runs at a time
@@ -21,8 +18,9 @@ constexpr int32_t kMaxTableTaps = 11;
 // Segments with fewer vectors than this read a table too seldom to be worth filling one.
 constexpr int32_t kMinTableVectors = 4;
 
-// Tensor cores take groups of this many channels and more.
-constexpr int64_t kMinGroupChannels = 8;
+// Groups of fewer channels and of no more outputs than this would leave tensor cores nearly nothing to
+// do.
+constexpr int64_t kMinGroupChannels = 8, kMaxGroupOuts = 16;
 // Beyond these an index of the fused kernel could overflow; no network comes near.
 constexpr int64_t kMaxChannels = 1 << 24, kMaxDepth = 1 << 28;
 
@@ -106,12 +104,16 @@ FusedPlan::FusedPlan(const Problem& p) : order(p) {
   splits = static_cast<int32_t>(blocks(order.steps, steps_per_split));
 }
 
+bool takes_small_groups(const Problem& p, const Options& options) {
+  return !options.plain && p.dtype != DType::kFloat64 && p.group > 1 &&
+         p.group_in_channels() < kMinGroupChannels && p.group_out_channels() <= kMaxGroupOuts;
+}
+
 bool takes_fused(const Problem& p, const Options& options) {
-  if (options.plain || p.dtype == DType::kFloat64) return false;
+  if (options.plain || p.dtype == DType::kFloat64 || takes_small_groups(p, options)) return false;
   if (p.taps() > kMaxTaps || p.in_channels > kMaxChannels || p.batch > INT32_MAX) return false;
   // Padding at most quadruples the channels of a segment.
-  if (p.group_in_channels() * 4 * p.taps() > kMaxDepth) return false;
-  return p.group == 1 || p.group_in_channels() >= kMinGroupChannels;
+  return p.group_in_channels() * 4 * p.taps() <= kMaxDepth;
 }
 
 size_t partial_sum_bytes(const Problem& p) {
@@ -120,6 +122,7 @@ size_t partial_sum_bytes(const Problem& p) {
 }
 
 const char* path(const Problem& problem, const Options& options) {
+  if (takes_small_groups(problem, options)) return "small groups";
   return takes_fused(problem, options) ? "tensor cores" : "plain";
 }
 

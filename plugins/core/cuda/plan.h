@@ -23,8 +23,10 @@ struct FusedPlan {
   explicit FusedPlan(const Problem& p);
 };
 
-// Whether the fused kernel takes the problem, on a device of sm_80 or later.
+// Whether the kernels of fused_forward.h or those of small_groups.h take the problem, on a device of
+// sm_80 or later. Neither: the plain ones.
 bool takes_fused(const Problem& problem, const Options& options);
+bool takes_small_groups(const Problem& problem, const Options& options);
 
 // Float32 sums that the blocks of a split tile leave for split_sum.h, at most, for this problem or any
 // smaller one.

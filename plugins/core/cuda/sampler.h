@@ -142,7 +142,6 @@ class TabulatedSampler {
   using T = typename Products::Element;
   static constexpr int kTileRows = Shape::kPixels, kThreads = Shape::kThreads;
   static constexpr int kRows = kTileRows * kStepSlots / kThreads;  // of a thread
-  static constexpr int kInFlight = Shape::kTogether ? kRows : (kRows + 1) / 2;
 
   static DCN_INLINE constexpr int shared_bytes(int taps) { return SampleTable<kTileRows>::bytes(taps); }
 
@@ -152,55 +151,62 @@ class TabulatedSampler {
         pixels_(pixels),
         table_(memory, in.order.taps),
         cursor_(in.order, group),
-        slot_(static_cast<int>(threadIdx.x) % kStepSlots),
         row_(static_cast<int>(threadIdx.x) / kStepSlots) {
+    const int slot = static_cast<int>(threadIdx.x) % kStepSlots;
+    slot_offset_ = slot_offset(row_, slot);
 #pragma unroll
-    for (int i = 0; i < kRows; ++i)
-      image_[i] = in.image(pixels.valid(row(i)) ? pixels.image(row(i)) : 0);
-    cursor_.advance(in.order, (first_step - 1) * kStepSlots + slot_);
+    for (int i = 0; i < kRows; ++i) {
+      const int own = row_ + i * kRowDistance;
+      image_[i] = pixels.valid(own) ? static_cast<int32_t>(pixels.image(own)) : 0;
+    }
+    cursor_.advance(in.order, first_step * kStepSlots + slot);
+    fill<4>();
+    cursor_.position -= kStepSlots;
   }
 
   // To the next step; at first, to the first one. All threads of the block take part, and all of them
   // are in the same segment.
   __device__ __forceinline__ void advance() {
+    const int32_t before = cursor_.segment.first;
     cursor_.advance(in_.order, kStepSlots);
-    if (cursor_.segment.first != tabulated_) fill();
-    tabulated_ = cursor_.segment.first;
+    if (cursor_.segment.first != before) fill<1>();
+    entry_ = cursor_.valid(in_.order) ? cursor_.tap() * kTileRows + row_ : -1;
   }
 
   // Row i of this thread at the current step: asks for the corners; stores the sample.
   __device__ __forceinline__ void load(int i) {
-    const bool valid = cursor_.valid(in_.order);
-    const int2 at = valid ? table_.corners[cursor_.tap() * kTileRows + row(i)] : make_int2(0, 0);
+    const int2 at = entry_ >= 0 ? table_.corners[entry_ + i * kRowDistance] : make_int2(0, 0);
     CornerPixels pixels;
     pixels.first = at.x, pixels.inside = static_cast<uint32_t>(at.y);
-    corners_[i % kInFlight].load(image_[i], in_.plane(cursor_), in_.coordinates.in_w, pixels);
+    corners_.load(in_.image(image_[i]), in_.plane(cursor_), in_.coordinates.in_w, pixels);
   }
   __device__ __forceinline__ void store(int i, unsigned char* tile) const {
     CornerWeights weight(0, 0, 0);
-    if (cursor_.valid(in_.order)) {
-      const float4 w = table_.weights[cursor_.tap() * kTileRows + row(i)];
+    if (entry_ >= 0) {
+      const float4 w = table_.weights[entry_ + i * kRowDistance];
       weight.weight[0] = w.x, weight.weight[1] = w.y, weight.weight[2] = w.z, weight.weight[3] = w.w;
     }
-    *reinterpret_cast<Words<4>*>(tile + slot_offset(row(i), slot_)) =
-        corners_[i % kInFlight].template sample<Products>(weight);
+    *reinterpret_cast<Words<4>*>(tile + slot_offset_ + i * kRowDistance * kStepBytes) =
+        corners_.template sample<Products>(weight);
   }
 
  private:
+  // From one row of a thread to the next.
+  static constexpr int kRowDistance = kThreads / kStepSlots;
+  static_assert(kRowDistance / 2 % kStepSlots == 0, "slots change places alike in both");
   static_assert(kThreads % kTileRows == 0, "a thread fills the table for one pixel");
 
-  __device__ __forceinline__ int row(int i) const { return row_ + i * (kThreads / kStepSlots); }
-
-  // The barriers keep the table whole for those who still read it, and for those who read it next.
+  // Nobody reads the table meanwhile: a step begins with a barrier, and then comes advance().
+  // kAtOnce: taps whose offsets are asked for together, which takes registers.
+  template <int kAtOnce>
   __device__ __forceinline__ void fill() {
-    __syncthreads();
     const Coordinates<T>& c = in_.coordinates;
     const int r = static_cast<int>(threadIdx.x) % kTileRows;
     const int32_t pixel = pixels_.pixel(r), y = c.base_y(pixel), x = c.base_x(pixel);
     const int64_t first_row =
         (pixels_.image(r) * c.offset_group + cursor_.segment.offset_group) * c.taps;
     if (!cursor_.at_end()) {
-#pragma unroll 4
+#pragma unroll kAtOnce
       for (int tap = static_cast<int>(threadIdx.x) / kTileRows; tap < c.taps;
            tap += kThreads / kTileRows) {
         RawPoint raw = kNowhere;
@@ -219,10 +225,10 @@ class TabulatedSampler {
   const TilePixels& pixels_;
   SampleTable<kTileRows> table_;
   KCursor<> cursor_;
-  int32_t tabulated_ = -1;  // first channel of the segment in the table
-  int slot_, row_;
-  const unsigned char* image_[kRows];
-  Corners4<4> corners_[kInFlight];
+  int row_, slot_offset_;
+  int entry_;  // of the first row in the table, or -1
+  int32_t image_[kRows];
+  Corners4<4> corners_;
 };
 
 // ---- directly -------------------------------------------------------------------------------
@@ -234,7 +240,6 @@ class DirectSampler {
   using T = typename Products::Element;
   static constexpr int kThreads = Shape::kThreads;
   static constexpr int kRows = Shape::kPixels * kStepSlots / kThreads;  // of a thread
-  static constexpr int kInFlight = Shape::kTogether ? kRows : (kRows + 1) / 2;
 
   static DCN_INLINE constexpr int shared_bytes(int) { return 0; }
 
@@ -280,9 +285,9 @@ class DirectSampler {
       const int32_t tap_y = place_[v].tap >> 16, tap_x = place_[v].tap & 0xffff;
       const SamplePoint point = c.point(asked_[i][v], c.base_y(pixel_[i]) + tap_y * c.dilation_h,
                                         c.base_x(pixel_[i]) + tap_x * c.dilation_w);
-      corners_[i % kInFlight][v].load(in_.image(image_[i]), plane(place_[v]), c.in_w,
-                                      CornerPixels(point.y.low, point.x.low, c.in_h, c.in_w));
-      blend_[i % kInFlight][v] = {point.y.fraction, point.x.fraction, point.mask};
+      corners_[v].load(in_.image(image_[i]), plane(place_[v]), c.in_w,
+                       CornerPixels(point.y.low, point.x.low, c.in_h, c.in_w));
+      blend_[v] = {point.y.fraction, point.x.fraction, point.mask};
     }
     ask(i);
   }
@@ -290,9 +295,9 @@ class DirectSampler {
     unsigned char* slot = tile + slot_offset_ + i * kRowDistance * kStepBytes;
 #pragma unroll
     for (int v = 0; v < kSlotVectors; ++v) {
-      const Blend& b = blend_[i % kInFlight][v];
+      const Blend& b = blend_[v];
       reinterpret_cast<Vector*>(slot)[v] =
-          corners_[i % kInFlight][v].template sample<Products>(CornerWeights(b.y, b.x, b.mask));
+          corners_[v].template sample<Products>(CornerWeights(b.y, b.x, b.mask));
     }
   }
 
@@ -306,9 +311,9 @@ class DirectSampler {
   struct Blend {
     float y, x, mask;
   };
-  // From one row of a thread to the next; slots change places alike in both.
+  // From one row of a thread to the next.
   static constexpr int kRowDistance = kThreads / kStepSlots;
-  static_assert(kRowDistance / 2 % kStepSlots == 0, "slots change places alike");
+  static_assert(kRowDistance / 2 % kStepSlots == 0, "slots change places alike in both");
 
   // Narrow vectors lie beside each other: a segment has but one.
   __device__ __forceinline__ VectorPlane plane(const Place& place) const {
@@ -335,8 +340,8 @@ class DirectSampler {
   Place place_[kSlotVectors];
   int32_t image_[kRows], pixel_[kRows];  // image -1: beyond the last
   RawPoint asked_[kRows][kSlotVectors];
-  Corners4<4 / kSlotVectors> corners_[kInFlight][kSlotVectors];
-  Blend blend_[kInFlight][kSlotVectors];
+  Corners4<4 / kSlotVectors> corners_[kSlotVectors];
+  Blend blend_[kSlotVectors];
 };
 
 }  // namespace dcn::cuda
