@@ -46,7 +46,8 @@ struct TileShape {
 
 // Copies the weights of a step to shared memory, zeros beyond the group's last output channel.
 template <class Shape>
-__device__ __forceinline__ void copy_weights(unsigned char* to, const unsigned char* from, int32_t outs) {
+__device__ __forceinline__ void copy_weights(unsigned char* to, const unsigned char* from,
+                                             int32_t outs) {
 #pragma unroll
   for (int i = 0; i < Shape::kOuts * kStepSlots / Shape::kThreads; ++i) {
     const int e = i * Shape::kThreads + static_cast<int>(threadIdx.x);
@@ -55,10 +56,11 @@ __device__ __forceinline__ void copy_weights(unsigned char* to, const unsigned c
   }
 }
 
-// Half a step of a warp's tile. Lanes 8i to 8i+7 give the rows of matrix i: of the samples, sixteen pixels
-// by two slots; of the weights, two slots by sixteen channels.
+// Half a step of a warp's tile. Lanes 8i to 8i+7 give the rows of matrix i: of the samples, sixteen
+// pixels by two slots; of the weights, two slots by sixteen channels.
 template <class Products, class Shape, int kRows, int kColumns>
-__device__ __forceinline__ void multiply_half(float (&sum)[kRows][kColumns][4], const unsigned char* samples,
+__device__ __forceinline__ void multiply_half(float (&sum)[kRows][kColumns][4],
+                                              const unsigned char* samples,
                                               const unsigned char* weights, int half) {
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int row = warp % Shape::kWarpsP * Shape::kWarpPixels + lane % 16;
@@ -76,7 +78,8 @@ __device__ __forceinline__ void multiply_half(float (&sum)[kRows][kColumns][4], 
   Products::multiply(sum, a, b);
 }
 
-template <class Products, class Shape, template <class, int, int, int...> class Sampler, int... kSampling>
+template <class Products, class Shape, template <class, int, int, int...> class Sampler,
+          int... kSampling>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     fused_forward(const FusedForward<typename Products::Element> p) {
 #if DCN_HAS_TENSOR_CORES
@@ -94,8 +97,9 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   const int32_t steps = p.in.order.segments.smaller(p.steps_per_split, p.in.order.steps - first_step);
 
   const int64_t weight_step = int64_t{p.out.group_outs} * kStepBytes;
-  const unsigned char* weight =
-      p.weight + (int64_t{group} * p.in.order.steps + first_step) * weight_step + first_out * kStepBytes;
+  const unsigned char* weight = p.weight +
+                                (int64_t{group} * p.in.order.steps + first_step) * weight_step +
+                                first_out * kStepBytes;
   const auto ask_weights = [&](int32_t step) {
     if (step < steps)
       copy_weights<Shape>(weights + step % Shape::kWeightBuffers * Shape::kWeightBytes,

@@ -33,7 +33,7 @@ struct KOrder {
 
 // A place in the K dimension of one group, in vectors.
 struct KCursor {
-  int32_t group_end;       // the channel at which the group ends
+  int32_t group_end;  // the channel at which the group ends
   Segment segment;
   int32_t chunk, width;    // first vector of the chunk in the segment, and how many it has
   int32_t position, size;  // in the chunk's taps times vectors, and how many there are with padding

@@ -1,5 +1,5 @@
-// The end of the fused forward: a block's tile of sums to memory. A whole sum gets the bias and is rounded
-// once; of a sum over a part of K, the float32 goes to the workspace as it is.
+// The end of the fused forward: a block's tile of sums to memory. A whole sum gets the bias and is
+// rounded once; of a sum over a part of K, the float32 goes to the workspace as it is.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,9 @@ __device__ __forceinline__ void round_two(float first, float second, T* at, T* n
 }
 
 template <class T, class Shape, int kRows, int kColumns>
-__device__ __forceinline__ void store_tile(const OutputTensor<T>& out, const float (&sum)[kRows][kColumns][4],
-                                           int64_t first_pixel, int32_t group, int32_t first_out, int split,
+__device__ __forceinline__ void store_tile(const OutputTensor<T>& out,
+                                           const float (&sum)[kRows][kColumns][4], int64_t first_pixel,
+                                           int32_t group, int32_t first_out, int split,
                                            unsigned char* shared) {
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int64_t warp_pixel = first_pixel + warp % Shape::kWarpsP * Shape::kWarpPixels;
@@ -92,7 +93,7 @@ __device__ __forceinline__ void store_tile(const OutputTensor<T>& out, const flo
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const int row = i * 16 + half * 8 + lane / 4;
-          const float(&four)[4] = sum[i][s * 2 + j];
+          const float (&four)[4] = sum[i][s * 2 + j];
           round_two(four[half * 2] + bias[0], four[half * 2 + 1] + bias[1], &slice.column[column][row],
                     &slice.column[column + 1][row]);
         }

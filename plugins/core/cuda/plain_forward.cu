@@ -46,7 +46,6 @@ size_t plain_forward_workspace_bytes(const Problem& problem) {
 
 Status plain_forward(const Problem& problem, const ForwardArgs& args, void* workspace,
                      cudaStream_t stream) {
-  if (args.channels_last) return {"the plain CUDA kernels read no channels-last input, expected NCHW"};
   switch (problem.dtype) {
     case DType::kFloat32: return status_of(run<float, float>(problem, args, workspace, stream));
     case DType::kFloat64: return status_of(run<double, double>(problem, args, workspace, stream));

@@ -36,8 +36,10 @@ __global__ void multiply_columns(const Problem p, const ForwardArgs args, const 
           const int64_t pixel = (chunk.first + in_chunk) % p.out_pixels();
           const int64_t channel = first_out + out;
           const A bias = args.bias ? A(load(static_cast<const T*>(args.bias)[channel])) : A(0);
-          static_cast<T*>(args.output)[(image * p.out_channels + channel) * p.out_pixels() + pixel] =
-              Store<T>::from(sum + bias);
+          const int64_t at = args.channels_last
+                                 ? (image * p.out_pixels() + pixel) * p.out_channels + channel
+                                 : (image * p.out_channels + channel) * p.out_pixels() + pixel;
+          static_cast<T*>(args.output)[at] = Store<T>::from(sum + bias);
         });
   }
 }

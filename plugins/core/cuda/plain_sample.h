@@ -37,10 +37,11 @@ struct Corners {
     }
   }
 
+  // `stride`: elements from one pixel of the plane to the next.
   template <class T>
-  DCN_INLINE A sample(const T* plane) const {
+  DCN_INLINE A sample(const T* plane, int64_t stride) const {
     A sum = 0;
-    for (int i = 0; i < 4; ++i) sum += weight[i] * (at[i] < 0 ? A(0) : A(load(plane[at[i]])));
+    for (int i = 0; i < 4; ++i) sum += weight[i] * (at[i] < 0 ? A(0) : A(load(plane[at[i] * stride])));
     return sum;
   }
 };
@@ -66,9 +67,10 @@ __global__ void sample_columns(const Problem p, const ForwardArgs args, const Ch
       const int64_t last = first + kChannelsPerThread;
       for (int64_t c = first; c < (last < group_channels ? last : group_channels); ++c) {
         const int64_t channel = group * group_channels + c;
-        const T* plane =
-            static_cast<const T*>(args.input) + (image * p.in_channels + channel) * p.in_pixels();
-        columns[(channel * p.taps() + tap) * chunk.pixels + i] = corners.sample(plane);
+        const T* image_data = static_cast<const T*>(args.input) + image * p.in_channels * p.in_pixels();
+        columns[(channel * p.taps() + tap) * chunk.pixels + i] =
+            args.channels_last ? corners.sample(image_data + channel, p.in_channels)
+                               : corners.sample(image_data + channel * p.in_pixels(), 1);
       }
     }
   }

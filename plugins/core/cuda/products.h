@@ -101,7 +101,8 @@ struct Tf32Products {
                                                   const uint32_t (&b)[kColumns][2]) {
 #pragma unroll
     for (int j = 0; j < kColumns; ++j) {
-      const uint32_t rounded[2] = {to_tf32(bit_cast<float>(b[j][0])), to_tf32(bit_cast<float>(b[j][1]))};
+      const uint32_t rounded[2] = {to_tf32(bit_cast<float>(b[j][0])),
+                                   to_tf32(bit_cast<float>(b[j][1]))};
 #pragma unroll
       for (int i = 0; i < kRows; ++i) multiply_add_tf32(sum[i][j], a[i], rounded);
     }

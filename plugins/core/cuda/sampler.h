@@ -2,8 +2,8 @@
 // at a time, into shared memory, where the tensor cores read them.
 //
 // A thread owns one slot of the step and some rows (output pixels) of the tile. For each it loads the
-// four corners, 16 bytes of channels at once, adds them up in float32 and rounds once. Where the samples
-// lie it knows in one of two ways:
+// four corners, 16 bytes of channels at once, adds them up in float32 and rounds once. Where the
+// samples lie it knows in one of two ways:
 //   TabulatedSampler: from a table of all taps and pixels of the tile in shared memory, which the block
 //     fills when a segment begins. For segments of many channels, each of which needs the same answers.
 //   DirectSampler: it reads offset and mask itself, a step earlier than it needs them. For segments of
@@ -21,8 +21,8 @@ namespace dcn::cuda {
 
 // ---- the tile in shared memory --------------------------------------------------------------
 
-// Byte offset of a slot of a row of a [rows, 64 bytes] tile. Slots change places from row to row, so that
-// neither a column of eight rows nor two rows fall into the same banks twice.
+// Byte offset of a slot of a row of a [rows, 64 bytes] tile. Slots change places from row to row, so
+// that neither a column of eight rows nor two rows fall into the same banks twice.
 __device__ __forceinline__ int slot_offset(int row, int slot) {
   return row * kStepBytes + (slot ^ (row >> 1 & (kStepSlots - 1))) * kSlotBytes;
 }
@@ -207,9 +207,10 @@ class TabulatedSampler {
                                           x + (tap - tap_y * c.kernel_w) * c.dilation_w),
                                   c.in_h, c.in_w);
         }
-        table_.weights[tap * kTileRows + r] = make_float4(corners.weight[0], corners.weight[1],
-                                                          corners.weight[2], corners.weight[3]);
-        table_.corners[tap * kTileRows + r] = make_int2(corners.first, static_cast<int>(corners.inside));
+        table_.weights[tap * kTileRows + r] =
+            make_float4(corners.weight[0], corners.weight[1], corners.weight[2], corners.weight[3]);
+        table_.corners[tap * kTileRows + r] =
+            make_int2(corners.first, static_cast<int>(corners.inside));
       }
     }
     __syncthreads();
@@ -267,8 +268,8 @@ class DirectSampler {
     for (int v = 0; v < kSlotVectors; ++v) {
       const Coordinates<T>& c = in_.coordinates;
       const int32_t tap_y = at.tap() / c.kernel_w;
-      place_[v] = {in_.strides(at), tap_y * c.dilation_h, (at.tap() - tap_y * c.kernel_w) * c.dilation_w,
-                   at.valid(in_.order)};
+      place_[v] = {in_.strides(at), tap_y * c.dilation_h,
+                   (at.tap() - tap_y * c.kernel_w) * c.dilation_w, at.valid(in_.order)};
       at.advance(in_.order, 1);
     }
     ahead_.advance(in_.order, kStepSlots * kSlotVectors);

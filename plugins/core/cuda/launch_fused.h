@@ -1,0 +1,89 @@
+// Launches the fused forward as planned. Compiled once per arithmetic, in fused_*.cu: these are the
+// kernels that take long to compile.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "fused_forward.h"
+#include "plan.h"
+#include "split_sum.h"
+
+namespace dcn::cuda {
+
+// Tiles of TileShape: pixels, output channels, warps along each, blocks per processor.
+using Shape128x256 = TileShape<128, 256, 2, 4, 1>;
+using Shape128x128 = TileShape<128, 128, 2, 4, 1>;
+using Shape128x64 = TileShape<128, 64, 4, 2, 2>;
+using Shape64x256 = TileShape<64, 256, 1, 8, 1>;
+using Shape64x128 = TileShape<64, 128, 2, 4, 2>;
+
+template <class Products, class Shape, template <class, int, int, int...> class Sampler,
+          int... kSampling>
+cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
+                         cudaStream_t stream) {
+  constexpr int kUnaskedSharedBytes = 48 << 10;
+  const auto kernel = fused_forward<Products, Shape, Sampler, kSampling...>;
+  const int bytes =
+      Shape::kBufferBytes +
+      Sampler<Products, Shape::kPixels, Shape::kThreads, kSampling...>::shared_bytes(plan.order.taps);
+  if (bytes > kUnaskedSharedBytes) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    if (error != cudaSuccess) return error;
+  }
+  const int64_t blocks = plan.pixel_tiles * plan.out_tiles * (p.out.outs / p.out.group_outs);
+  if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(plan.splits));
+  config.blockDim = dim3(Shape::kThreads);
+  config.dynamicSmemBytes = static_cast<size_t>(bytes);
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, p);
+}
+
+template <class Products>
+cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
+                        cudaStream_t stream) {
+  switch (plan.sampling) {
+    case Sampling::kTabulated:
+      if (plan.tile_outs == 256)
+        return launch_shape<Products, Shape128x256, TabulatedSampler>(plan, p, stream);
+      if (plan.tile_outs == 128)
+        return launch_shape<Products, Shape128x128, TabulatedSampler>(plan, p, stream);
+      return launch_shape<Products, Shape128x64, TabulatedSampler>(plan, p, stream);
+    case Sampling::kDirect:
+      if (plan.tile_outs == 256)
+        return launch_shape<Products, Shape64x256, DirectSampler, 1>(plan, p, stream);
+      if (plan.tile_outs == 128)
+        return launch_shape<Products, Shape64x128, DirectSampler, 1>(plan, p, stream);
+      return launch_shape<Products, Shape128x64, DirectSampler, 1>(plan, p, stream);
+    case Sampling::kDirectNarrow:
+      if constexpr (sizeof(typename Products::Element) == 2) {
+        if (plan.tile_outs == 128)
+          return launch_shape<Products, Shape64x128, DirectSampler, 2>(plan, p, stream);
+        return launch_shape<Products, Shape128x64, DirectSampler, 2>(plan, p, stream);
+      }
+  }
+  return cudaErrorInvalidValue;
+}
+
+template <class Products>
+cudaError_t launch_fused(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
+                         cudaStream_t stream) {
+  cudaError_t error = launch_tile<Products>(plan, p, stream);
+  if (error == cudaSuccess && p.out.partial) error = launch_sum_splits(p.out, plan.splits, stream);
+  return error;
+}
+
+extern template cudaError_t launch_fused<HalfProducts<Float16>>(const FusedPlan&,
+                                                                const FusedForward<Float16>&,
+                                                                cudaStream_t);
+extern template cudaError_t launch_fused<HalfProducts<BFloat16>>(const FusedPlan&,
+                                                                 const FusedForward<BFloat16>&,
+                                                                 cudaStream_t);
+extern template cudaError_t launch_fused<ExactFloatProducts>(const FusedPlan&,
+                                                             const FusedForward<float>&, cudaStream_t);
+extern template cudaError_t launch_fused<Tf32Products>(const FusedPlan&, const FusedForward<float>&,
+                                                       cudaStream_t);
+
+}  // namespace dcn::cuda

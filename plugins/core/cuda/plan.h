@@ -1,0 +1,33 @@
+// Which kernels take a forward pass, and in what pieces: decided from the problem alone, so that hosts
+// that have no device yet, or none at all, get the same answer.
+#pragma once
+
+#include <cstdint>
+
+#include "deform_conv.h"
+#include "k_order.h"
+
+namespace dcn::cuda {
+
+// How the fused kernel finds its sampling positions (sampler.h).
+enum class Sampling { kTabulated, kDirect, kDirectNarrow };
+
+struct FusedPlan {
+  KOrder order;
+  Sampling sampling;
+  int32_t tile_pixels, tile_outs;
+  int64_t pixel_tiles;
+  int32_t out_tiles;  // of a group
+  int32_t splits, steps_per_split;
+
+  explicit FusedPlan(const Problem& p);
+};
+
+// Whether the fused kernel takes the problem, on a device of sm_80 or later.
+bool takes_fused(const Problem& problem, const Options& options);
+
+// Float32 sums that the blocks of a split tile leave for split_sum.h, at most, for this problem or any
+// smaller one.
+size_t partial_sum_bytes(const Problem& problem);
+
+}  // namespace dcn::cuda
