@@ -111,7 +111,9 @@ void test_creators(const fake::Library& library) {
             std::string("field ") + attribute);
       ++i;
     });
-    check(i == fields->nbFields, "no other field");
+    check(i + 1 == fields->nbFields && !std::strcmp(fields->fields[i].name, "constant_weight") &&
+              fields->fields[i].type == PluginFieldType::kINT32,
+          "field constant_weight, and no other");
   }
 }
 
@@ -172,6 +174,13 @@ void test_round_trip(IPluginCreatorV3One* creator) {
       check(same(fake::copy_of(runtime->getFieldsToSerialize()), given), "and a plugin made from it");
     }
   }
+  // Whether the weight is constant is kept where it is.
+  for (int32_t constant : {0, 1}) {
+    Fields given = kFields;
+    given.push_back(fake::integers("constant_weight", {constant}));
+    const Fields kept = fake::Network(creator, "n", given, tensors()).serialized();
+    check(same(kept, constant ? given : kFields), "an engine keeps a constant weight");
+  }
   // Left out: the defaults. They are written, so that an engine does not depend on them.
   const fake::Network network(creator, "n", {},
                               {tensor({1, 2, 5, 6}), tensor({3, 2, 2, 3}), tensor({1, 12, 4, 4})});
@@ -206,6 +215,9 @@ void test_refusals(IPluginCreatorV3One* creator) {
   unknown.push_back(fake::integers("stride", {1, 1}));
   refused("unknown attribute stride, expected kernel_shape, strides, pads",
           network(unknown, tensors()));
+  Fields half_constant = kFields;
+  half_constant.push_back(fake::integers("constant_weight", {2}));
+  refused("attribute constant_weight is 2, expected 0 or 1", network(half_constant, tensors()));
   std::vector<unsigned char> huge(sizeof(int64_t), 0);
   huge[5] = 1;  // 2^40
   refused("attribute group is 1099511627776, expected at most",
