@@ -128,6 +128,29 @@ void test_dtypes(IPluginCreatorV3One* creator) {
       }
 }
 
+// Which formats are taken of a node whose tensors differ from kHWC8's rules in one thing each.
+void test_formats(IPluginCreatorV3One* creator) {
+  const auto taken = [&](DataType type, int64_t in, int64_t out, size_t channels_last) {
+    Tensors inputs = {tensor({2, in, 9, 11}, type), tensor({out, in / 2, 3, 2}, type),
+                      tensor({2, 36, 5, 10}, type), tensor({out}, type), tensor({2, 18, 5, 10}, type)};
+    inputs.at(channels_last).format = nvinfer1::TensorFormat::kHWC8;
+    try {
+      fake::Network(creator, "n", kFields, inputs);
+      return true;
+    } catch (const std::runtime_error& error) {
+      check(!std::strcmp(error.what(), "supportsFormatCombination refused"), "refused there",
+            error.what());
+      return false;
+    }
+  };
+  check(taken(DataType::kHALF, 24, 8, 0), "halves in vectors of eight");
+  check(taken(DataType::kBF16, 24, 16, 0), "either half");
+  check(!taken(DataType::kFLOAT, 24, 8, 0), "not float32");
+  check(!taken(DataType::kHALF, 12, 8, 0), "no vector in part, of the input");
+  check(!taken(DataType::kHALF, 24, 4, 0), "or of the output");
+  for (size_t other : {1, 2, 3, 4}) check(!taken(DataType::kHALF, 24, 8, other), "no other input");
+}
+
 void test_dynamic_shapes(IPluginCreatorV3One* creator) {
   Tensors inputs = tensors();
   inputs[0].most = {4, 12, 19, 11};
@@ -310,6 +333,7 @@ int main(int argc, char** argv) {
     test_creators(library);
     for (IPluginCreatorV3One* creator : library.creators()) {
       test_dtypes(creator);
+      test_formats(creator);
       test_dynamic_shapes(creator);
       test_round_trip(creator);
       test_refusals(creator);
