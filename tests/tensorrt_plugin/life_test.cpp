@@ -111,7 +111,9 @@ void test_creators(const fake::Library& library) {
             std::string("field ") + attribute);
       ++i;
     });
-    check(i == fields->nbFields, "no other field");
+    check(i + 1 == fields->nbFields && !std::strcmp(fields->fields[i].name, "constant_weight") &&
+              fields->fields[i].type == PluginFieldType::kINT32,
+          "field constant_weight, and no other");
   }
 }
 
@@ -124,6 +126,29 @@ void test_dtypes(IPluginCreatorV3One* creator) {
         check(network.output_shape() == fake::Shape{2, 8, 5, 10}, "output shape");
         check(network.workspace_bytes() > 0, "workspace");
       }
+}
+
+// Which formats are taken of a node whose tensors differ from kHWC8's rules in one thing each.
+void test_formats(IPluginCreatorV3One* creator) {
+  const auto taken = [&](DataType type, int64_t in, int64_t out, size_t channels_last) {
+    Tensors inputs = {tensor({2, in, 9, 11}, type), tensor({out, in / 2, 3, 2}, type),
+                      tensor({2, 36, 5, 10}, type), tensor({out}, type), tensor({2, 18, 5, 10}, type)};
+    inputs.at(channels_last).format = nvinfer1::TensorFormat::kHWC8;
+    try {
+      fake::Network(creator, "n", kFields, inputs);
+      return true;
+    } catch (const std::runtime_error& error) {
+      check(!std::strcmp(error.what(), "supportsFormatCombination refused"), "refused there",
+            error.what());
+      return false;
+    }
+  };
+  check(taken(DataType::kHALF, 24, 8, 0), "halves in vectors of eight");
+  check(taken(DataType::kBF16, 24, 16, 0), "either half");
+  check(!taken(DataType::kFLOAT, 24, 8, 0), "not float32");
+  check(!taken(DataType::kHALF, 12, 8, 0), "no vector in part, of the input");
+  check(!taken(DataType::kHALF, 24, 4, 0), "or of the output");
+  for (size_t other : {1, 2, 3, 4}) check(!taken(DataType::kHALF, 24, 8, other), "no other input");
 }
 
 void test_dynamic_shapes(IPluginCreatorV3One* creator) {
@@ -172,6 +197,13 @@ void test_round_trip(IPluginCreatorV3One* creator) {
       check(same(fake::copy_of(runtime->getFieldsToSerialize()), given), "and a plugin made from it");
     }
   }
+  // Whether the weight is constant is kept where it is.
+  for (int32_t constant : {0, 1}) {
+    Fields given = kFields;
+    given.push_back(fake::integers("constant_weight", {constant}));
+    const Fields kept = fake::Network(creator, "n", given, tensors()).serialized();
+    check(same(kept, constant ? given : kFields), "an engine keeps a constant weight");
+  }
   // Left out: the defaults. They are written, so that an engine does not depend on them.
   const fake::Network network(creator, "n", {},
                               {tensor({1, 2, 5, 6}), tensor({3, 2, 2, 3}), tensor({1, 12, 4, 4})});
@@ -206,6 +238,9 @@ void test_refusals(IPluginCreatorV3One* creator) {
   unknown.push_back(fake::integers("stride", {1, 1}));
   refused("unknown attribute stride, expected kernel_shape, strides, pads",
           network(unknown, tensors()));
+  Fields half_constant = kFields;
+  half_constant.push_back(fake::integers("constant_weight", {2}));
+  refused("attribute constant_weight is 2, expected 0 or 1", network(half_constant, tensors()));
   std::vector<unsigned char> huge(sizeof(int64_t), 0);
   huge[5] = 1;  // 2^40
   refused("attribute group is 1099511627776, expected at most",
@@ -298,6 +333,7 @@ int main(int argc, char** argv) {
     test_creators(library);
     for (IPluginCreatorV3One* creator : library.creators()) {
       test_dtypes(creator);
+      test_formats(creator);
       test_dynamic_shapes(creator);
       test_round_trip(creator);
       test_refusals(creator);
