@@ -25,6 +25,22 @@ struct InstructionSet {
   const Kernels *float32, *float16, *bfloat16, *float64;
 };
 
+#if defined(DCN_X86)
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+#if defined(DCN_AVX512_EMULATED)
+  return has_avx2();
+#else
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#endif
+}
+#endif
+
 const InstructionSet& chosen() {
   static const InstructionSet set = [] {
 #define DCN_SET(isa, available)                                                      \
@@ -34,10 +50,7 @@ const InstructionSet& chosen() {
     const InstructionSet sets[] = {
     // best first
 #if defined(DCN_X86)
-        DCN_SET(avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")),
-        DCN_SET(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                          __builtin_cpu_supports("f16c")),
+        DCN_SET(avx512, has_avx512()), DCN_SET(avx2, has_avx2()),
 #endif
         DCN_SET(baseline, true)};
 #undef DCN_SET
