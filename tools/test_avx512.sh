@@ -21,7 +21,7 @@ fi
 cmake -S . -B "$build" -DDCN_TORCH=OFF -DDCN_ONNXRUNTIME=OFF -DDCN_TENSORRT=OFF -DDCN_CORE_TEST=ON \
   -DDCN_AVX512_EMULATED=ON
 cmake --build "$build" --parallel 2 --target core_test
-for name in avx512; do
+for name in avx512_bf16 avx512; do
   said=$(DCN_DEPLOY_ISA=$name "$build/tests/core/core_test") || { echo "$said"; exit 1; }
   echo "$said"
   case $said in

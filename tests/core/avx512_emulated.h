@@ -31,4 +31,22 @@ inline __m256i emulated_cvtps_ph(__m512 floats) {
 #define _mm512_cvtps_ph(floats, rounding) emulated_cvtps_ph<rounding>(floats)
 #endif
 
+#if defined(DCN_EMULATED_BF16)
+#if !defined(_mm512_cvtneps_pbh)
+inline __m256i emulated_cvtneps_pbh(__m512 floats) {
+  const simde__m512_private given = simde__m512_to_private(floats);
+  simde__m256i_private result;
+  for (int i = 0; i < 16; ++i) {
+    const uint32_t bits = simde_float32_as_uint32(given.f32[i]);
+    const uint32_t odd = bits >> 16 & 1;
+    const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    result.u16[i] = static_cast<uint16_t>(nan ? bits >> 16 | 0x40u : (bits + 0x7fffu + odd) >> 16);
+  }
+  return simde__m256i_from_private(result);
+}
+#define _mm512_cvtneps_pbh(floats) emulated_cvtneps_pbh(floats)
+#endif
+#define __AVX512BF16__ 1
+#endif
+
 #define __AVX512F__ 1

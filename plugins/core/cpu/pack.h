@@ -17,6 +17,7 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
   constexpr int N = 8;
   const Problem& p = layout.problem;
   const int64_t taps = p.taps(), outs = p.group_out_channels();
+  const int64_t row = p.group_in_channels() * taps;  // of the user's weight
   const int64_t first_out = panel * kPanelWidth<A>;
   const int64_t left = layout.padded_out - first_out;
   const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
@@ -33,8 +34,8 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
         for (int i = 0; i < N; ++i) {
           const int64_t out = first_out + o + i;
           if (out >= outs) break;
-          const T* from = static_cast<const T*>(weight) + (group * outs + out) * layout.group_k +
-                          channel_in_group * taps + v;
+          const T* from =
+              static_cast<const T*>(weight) + (group * outs + out) * row + channel_in_group * taps + v;
           block[i] = load_lanes<T, N>(from, values - v);
         }
         transpose<A, N>(block);
