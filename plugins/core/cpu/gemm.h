@@ -48,7 +48,7 @@ void multiply_block(const Product<E>& product) {
     Vec<E> b[kVectors];
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) b[j] = load_vec<Vec<E>>(right + j * kLanes<E>);
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (int m = 0; m < kRows; ++m) {
       const E a = kLeft == Left::kRows ? left[m * kLeftStride] : left[m];
 #pragma GCC unroll 2
@@ -57,7 +57,7 @@ void multiply_block(const Product<E>& product) {
     left += kLeft == Left::kRows ? 1 : kLeftStride;
     right += product.right_stride;
   }
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (int m = 0; m < kRows; ++m)
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) {
@@ -77,14 +77,21 @@ BlockFunction<E> block_function(int64_t rows, std::index_sequence<kRowsMinusOne.
   return kFunctions[rows - 1];
 }
 
+// Rows beside a panel of a single vector, which needs as many sums at a time to keep the multipliers
+// busy.
+inline constexpr int kNarrowRowBlock = kPanelVectors * kRowBlock;
+
 // `vectors`: the panel's width, 1 or kPanelVectors. `product` points at the first row.
 template <class E, Left kLeft>
 void multiply_panel(Product<E> product, int64_t rows, int64_t vectors) {
   for (int64_t m = 0; m < rows;) {
-    const int64_t block = rows - m < kRowBlock ? rows - m : kRowBlock;
+    const bool narrow = vectors == 1 && rows - m >= kNarrowRowBlock;
+    const int64_t most = narrow ? kNarrowRowBlock : kRowBlock;
+    const int64_t block = rows - m < most ? rows - m : most;
     const auto index = std::make_index_sequence<kRowBlock>{};
-    (vectors == kPanelVectors ? block_function<E, kLeft, kPanelVectors>(block, index)
-                              : block_function<E, kLeft, 1>(block, index))(product);
+    (narrow                     ? multiply_block<E, kLeft, kNarrowRowBlock, 1>
+     : vectors == kPanelVectors ? block_function<E, kLeft, kPanelVectors>(block, index)
+                                : block_function<E, kLeft, 1>(block, index))(product);
     product.left += block * (kLeft == Left::kRows ? kLeftStride : 1);
     product.result += block * product.result_stride;
     m += block;
