@@ -11,7 +11,8 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins t
 CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
 .PHONY: help setup browser demo bench test test-versions test-versions-torch \
-	test-versions-tensorrt test-torchvision test-aarch64 test-tsan gpu-check gpu-check-tensorrt lint format clean
+	test-versions-tensorrt test-torchvision test-aarch64 test-avx512 test-tsan gpu-check \
+	gpu-check-tensorrt lint format clean
 
 help:
 	@echo "make demo                  train, export, verify, compare, build an engine; writes demo_out/"
@@ -19,6 +20,7 @@ help:
 	@echo "make test-versions         the onnxruntime library in old and new onnxruntimes"
 	@echo "make test-versions-torch   the torch library in torch 2.10 and 2.13 (several GB)"
 	@echo "make test-aarch64          the core on 64-bit Arm, cross-compiled and emulated"
+	@echo "make test-avx512           the core's sources for AVX-512, emulated"
 	@echo "make test-tsan             the core under ThreadSanitizer"
 	@echo "make test-versions-tensorrt   the plugin in TensorRT 10 and 11 and TensorRT-RTX, without a GPU"
 	@echo "make gpu-check             the CUDA kernels on this machine's GPU: right, and how fast"
@@ -69,6 +71,9 @@ test-torchvision: setup
 
 test-aarch64:
 	sh tools/test_aarch64.sh
+
+test-avx512:
+	sh tools/test_avx512.sh
 
 test-tsan:
 	sh tools/test_threads.sh

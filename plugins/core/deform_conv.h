@@ -173,7 +173,7 @@ void pack_weight(const Problem& problem, const void* weight, void* packed, const
 void forward(const Problem& problem, const ForwardArgs& args, const Executor& executor);
 void backward(const Problem& problem, const BackwardArgs& args, const Executor& executor);
 
-// Which build of the kernels runs on this machine: "avx512", "avx2", "baseline".
+// Which build of the kernels runs on this machine: "avx512_bf16", "avx512", "avx2", "baseline".
 const char* instruction_set();
 
 }  // namespace cpu

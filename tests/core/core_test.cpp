@@ -272,6 +272,36 @@ void run(const TestCase& test, dcn::DType dtype, double tolerance, double bad_of
   if (test.mask) compare("grad_mask", where, grad_mask, plain.grad_mask, 2 * tolerance);
 }
 
+// What pads the channels takes no part: an infinite mask makes infinite outputs, where its product with
+// a zero would make NaN.
+template <class T>
+void run_infinite_mask(int64_t channels, dcn::DType dtype) {
+  const dcn::TensorInfo infos[dcn::kInputCount] = {{true, dtype, true, {1, channels, 2, 2}},
+                                                   {true, dtype, true, {1, channels, 1, 1}},
+                                                   {true, dtype, true, {1, 2, 1, 1}},
+                                                   {},
+                                                   {true, dtype, true, {1, 1, 1, 1}}};
+  dcn::Attributes attributes;
+  attributes.strides = {2, 2};
+  Problem problem;
+  dcn::check(attributes, infos, &problem);
+  const Tensor<T> input(Values(channels * 4, 1)), weight(Values(channels, 1)), offset({0.5, 0.5}),
+      mask({std::numeric_limits<double>::infinity()});
+  std::vector<T> output(1);
+  dcn::ForwardArgs forward;
+  forward.input = input.stored.data();
+  forward.weight = weight.stored.data();
+  forward.offset = offset.stored.data();
+  forward.mask = mask.stored.data();
+  forward.output = output.data();
+  dcn::cpu::forward(problem, forward, threads_executor());
+  const double value = dcn::load(output[0]);
+  if (value > 0 && std::isinf(value)) return;
+  std::printf("infinite mask, %d channels, %s, %s: output %g\n", static_cast<int>(channels),
+              dcn::name_of(dtype), dcn::cpu::instruction_set(), value);
+  ++failures;
+}
+
 }  // namespace
 
 int main() {
@@ -285,6 +315,13 @@ int main() {
       run<dcn::BFloat16>(test, dcn::DType::kBFloat16, 5e-3, bad);
       runs += 4;
     }
+  for (int64_t channels : {1, 3, 5, 37}) {
+    run_infinite_mask<float>(channels, dcn::DType::kFloat32);
+    run_infinite_mask<double>(channels, dcn::DType::kFloat64);
+    run_infinite_mask<dcn::Float16>(channels, dcn::DType::kFloat16);
+    run_infinite_mask<dcn::BFloat16>(channels, dcn::DType::kBFloat16);
+    runs += 4;
+  }
   std::printf("%s: %d runs, %d failures\n", dcn::cpu::instruction_set(), runs, failures);
   return failures != 0;
 }

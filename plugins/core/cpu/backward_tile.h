@@ -9,8 +9,6 @@
 // A slice is owned by one task, so nothing needs to be atomic and the order of every sum is fixed.
 #pragma once
 
-#include <cstring>
-
 #include "backward_sample.h"
 #include "gemm.h"
 #include "phases.h"
@@ -54,8 +52,9 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
     for (int64_t k = 0; k < depth; k += kPanelWidth<A>) {
       const GradOutputPanel<A> panel(tile, o + k);
       for (int64_t i = 0; i < tile.pixels; ++i)
-        std::memcpy(scratch->left + i * kLeftStride + k, panel.rows + i * panel.width,
-                    panel.width * sizeof(A));
+        for (int64_t j = 0; j < panel.width; j += kLanes<A>)
+          store_vec(scratch->left + i * kLeftStride + k + j,
+                    load_vec<Vec<A>>(panel.rows + i * panel.width + j));
     }
     for (int64_t column = 0; column < tile.slice->padded_columns; column += kPanelWidth<A>) {
       const int64_t left = tile.slice->padded_columns - column;
@@ -138,10 +137,13 @@ void backward_tile(const BackwardTile& tile) {
 
 template <class A, class C>
 void sum_rows_as(const SumRow& row) {
-  for (int64_t i = 0; i < row.pixels; ++i) {
-    A sum = 0;
-    for (int64_t part = 0; part < row.count; ++part) sum += static_cast<const A*>(row.parts[part])[i];
-    static_cast<C*>(row.to)[i] = Store<C>::from(sum);
+  constexpr int N = kLanes<A>;
+  for (int64_t i = 0; i < row.pixels; i += N) {
+    const int64_t count = row.pixels - i;
+    Vec<A> sum{};
+    for (int64_t part = 0; part < row.count; ++part)
+      sum += load_lanes<A, N>(static_cast<const A*>(row.parts[part]) + i, count);
+    store_lanes<C, N>(static_cast<C*>(row.to) + i, sum, count);
   }
 }
 
@@ -162,11 +164,15 @@ void sum_rows(const SumRow& row) {
 template <class T>
 void sum_channel(const void* grad_output, int64_t batch, int64_t batch_stride, int64_t pixels,
                  void* grad_bias) {
-  double sum = 0;
+  constexpr int N = 8;
+  Vec<double, N> sums{};
   for (int64_t n = 0; n < batch; ++n) {
     const T* row = static_cast<const T*>(grad_output) + n * batch_stride;
-    for (int64_t i = 0; i < pixels; ++i) sum += load(row[i]);
+    for (int64_t i = 0; i < pixels; i += N)
+      sums += __builtin_convertvector((load_lanes<T, N>(row + i, pixels - i)), Vec<double, N>);
   }
+  double sum = 0;
+  for (int lane = 0; lane < N; ++lane) sum += sums[lane];
   *static_cast<T*>(grad_bias) = Store<T>::from(static_cast<Arithmetic<T>>(sum));
 }
 

@@ -27,9 +27,8 @@ size_t packed_weight_bytes(const Problem& problem) {
   const Kernels& kernels = kernels_for(problem.dtype);
   if (is_depthwise(problem))
     return (problem.in_channels * problem.taps() + kSlack) * kernels.arithmetic_bytes;
-  const int64_t padded_out = round_up(problem.group_out_channels(), kernels.lanes);
-  return problem.group * padded_out * problem.group_in_channels() * problem.taps() *
-         kernels.arithmetic_bytes;
+  const OwnedLayout layout(problem, kernels);
+  return problem.group * layout.get().padded_out * layout.get().group_k * kernels.packed_bytes;
 }
 
 void pack_weight(const Problem& problem, const void* weight, void* packed, const Executor& executor) {

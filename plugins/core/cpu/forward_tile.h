@@ -9,19 +9,21 @@
 
 namespace dcn::cpu::DCN_ISA {
 
-template <class A>
+// E: what the products multiply (gemm.h).
+template <class E>
 struct ForwardScratch {
   TilePositions positions;
-  TapPlan<A> plans[kPlannedTaps];
-  A columns[kTilePixels * kLeftStride];
-  A results[kTilePixels * kOutputBlock + kSlack];  // [pixel][output channel of the block]
+  TapPlan<Sum<E>> plans[kPlannedTaps];
+  E columns[kTilePixels * kLeftStride];
+  Sum<E> results[kTilePixels * kOutputBlock + kSlack];  // [pixel][output channel of the block]
 };
 
 // Plans of one offset group, made when first asked for.
-template <class A>
+template <class E>
 class Plans {
  public:
-  Plans(const ForwardTile& tile, ForwardScratch<A>* scratch) : tile_(tile), scratch_(scratch) {}
+  using A = Sum<E>;
+  Plans(const ForwardTile& tile, ForwardScratch<E>* scratch) : tile_(tile), scratch_(scratch) {}
 
   // At most how many taps from `tap` on lie side by side.
   static int64_t run(int64_t tap) { return kPlannedTaps - tap % kPlannedTaps; }
@@ -45,37 +47,40 @@ class Plans {
 
  private:
   const ForwardTile& tile_;
-  ForwardScratch<A>* scratch_;
+  ForwardScratch<E>* scratch_;
   int64_t offset_group_ = -1;
   int64_t planned_[kPlannedTaps];  // the tap that each place holds
 };
 
 // Walks through the K of a group: (segment, tap, channel).
-template <class A>
+template <class E>
 class ColumnCursor {
  public:
-  ColumnCursor(const ForwardTile& tile, int64_t group, Plans<A>* plans)
+  ColumnCursor(const ForwardTile& tile, int64_t group, Plans<E>* plans)
       : tile_(tile),
         plans_(plans),
         segment_(tile.layout->group_segments[group]),
         end_(tile.layout->group_segments[group + 1]) {}
 
+  bool done() const { return segment_ == end_; }
+
   // Samples the next values of K into `columns`, as many whole taps as fit, and returns how many
-  // values these are.
-  int64_t sample(A* columns) {
+  // elements these are.
+  int64_t sample(E* columns) {
     const PhaseTimer timer(kSample);
     const int64_t all_taps = tile_.layout->problem.taps();
     int64_t depth = 0;
     while (segment_ < end_) {
       const Segment& segment = tile_.layout->segments[segment_];
-      const int64_t fitting = (kColumnChunk - depth) / segment.channels;
+      const int64_t elements = segment.columns / kValues<E>;
+      const int64_t fitting = (kColumnChunk - depth) / elements;
       if (fitting == 0) break;
       int64_t taps = all_taps - tap_ < fitting ? all_taps - tap_ : fitting;
-      if (taps > Plans<A>::run(tap_)) taps = Plans<A>::run(tap_);
-      sample_taps(segment_image<A>(*tile_.layout, tile_.source.staged, segment),
+      if (taps > Plans<E>::run(tap_)) taps = Plans<E>::run(tap_);
+      sample_taps(segment_image<Sum<E>>(*tile_.layout, tile_.source.staged, segment),
                   plans_->get(segment.offset_group, tap_, taps), taps, segment.channels, tile_.pixels,
                   columns + depth);
-      depth += taps * segment.channels;
+      depth += taps * elements;
       tap_ += taps;
       if (tap_ < all_taps) continue;
       tap_ = 0;
@@ -86,7 +91,7 @@ class ColumnCursor {
 
  private:
   const ForwardTile& tile_;
-  Plans<A>* plans_;
+  Plans<E>* plans_;
   int64_t segment_, end_;
   int64_t tap_ = 0;
 };
@@ -129,28 +134,29 @@ void write_block(const ForwardTile& tile, const OutputBlock& block, const Arithm
   }
 }
 
-template <class T>
+template <class T, class E>
 void forward_tile(const ForwardTile& tile) {
-  using A = Arithmetic<T>;
+  constexpr int64_t kVector = kLanes<E>, kPanel = kPanelWidth<E>;
   const Layout& layout = *tile.layout;
-  auto* scratch = static_cast<ForwardScratch<A>*>(tile.scratch);
+  const int64_t group_k = layout.group_k / kValues<E>;
+  auto* scratch = static_cast<ForwardScratch<E>*>(tile.scratch);
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
-  Plans<A> plans(tile, scratch);
+  Plans<E> plans(tile, scratch);
   for (int64_t b = 0; b < tile.block_count; ++b) {
     const OutputBlock& block = tile.blocks[b];
-    const A* packed =
-        static_cast<const A*>(tile.packed_weight) + block.group * layout.group_k * layout.padded_out;
-    const int64_t padded = (block.count + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
-    ColumnCursor<A> cursor(tile, block.group, &plans);
-    for (int64_t k = 0, depth; k < layout.group_k; k += depth) {
+    const E* packed =
+        static_cast<const E*>(tile.packed_weight) + block.group * group_k * layout.padded_out;
+    const int64_t padded = (block.count + kVector - 1) / kVector * kVector;
+    ColumnCursor<E> cursor(tile, block.group, &plans);
+    for (int64_t k = 0, depth; !cursor.done(); k += depth) {
       depth = cursor.sample(scratch->columns);
       const PhaseTimer timer(kMultiply);
-      for (int64_t o = 0; o < padded; o += kPanelWidth<A>) {
-        const int64_t width = padded - o < kPanelWidth<A> ? padded - o : kPanelWidth<A>;
-        const A* panel = packed + (block.first + o) * layout.group_k + k * width;
-        multiply_panel<A, Left::kRows>(
+      for (int64_t o = 0; o < padded; o += kPanel) {
+        const int64_t width = padded - o < kPanel ? padded - o : kPanel;
+        const E* panel = packed + (block.first + o) * group_k + k * width;
+        multiply_panel<E, Left::kRows>(
             {depth, scratch->columns, panel, width, scratch->results + o, padded, k > 0}, tile.pixels,
-            width / kLanes<A>);
+            width / kVector);
       }
     }
     write_block<T>(tile, block, scratch->results, padded);

@@ -25,65 +25,73 @@ enum class Left {
   kColumns,  // element (row m, k) at left[k * kLeftStride + m]
 };
 
-template <class A>
+// E: what is multiplied, numbers or pairs of them.
+template <class E>
 struct Product {
   int64_t depth;  // length of the sums
-  const A* left;
-  const A* right;  // [depth][right_stride]
+  const E* left;
+  const E* right;  // [depth][right_stride]
   int64_t right_stride;
-  A* result;  // [rows][result_stride]
+  Sum<E>* result;  // [rows][result_stride]
   int64_t result_stride;
   bool accumulate;  // add to the result instead of overwriting it
 };
 
 // Sums start from zero and are added to the result at the end: shorter chains, smaller error.
-template <class A, Left kLeft, int kRows, int kVectors>
-void multiply_block(const Product<A>& product) {
-  using V = Vec<A>;
+template <class E, Left kLeft, int kRows, int kVectors>
+void multiply_block(const Product<E>& product) {
+  using V = Vec<Sum<E>>;
   V sums[kRows][kVectors] = {};
-  const A* left = product.left;
-  const A* right = product.right;
+  const E* left = product.left;
+  const E* right = product.right;
   for (int64_t k = 0; k < product.depth; ++k) {
-    V b[kVectors];
+    Vec<E> b[kVectors];
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) b[j] = load_vec<V>(right + j * kLanes<A>);
-#pragma GCC unroll 16
+    for (int j = 0; j < kVectors; ++j) b[j] = load_vec<Vec<E>>(right + j * kLanes<E>);
+#pragma GCC unroll 32
     for (int m = 0; m < kRows; ++m) {
-      const A a = kLeft == Left::kRows ? left[m * kLeftStride] : left[m];
+      const E a = kLeft == Left::kRows ? left[m * kLeftStride] : left[m];
 #pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) sums[m][j] += a * b[j];
+      for (int j = 0; j < kVectors; ++j) sums[m][j] = add_product(sums[m][j], a, b[j]);
     }
     left += kLeft == Left::kRows ? 1 : kLeftStride;
     right += product.right_stride;
   }
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (int m = 0; m < kRows; ++m)
 #pragma GCC unroll 2
     for (int j = 0; j < kVectors; ++j) {
-      A* to = product.result + m * product.result_stride + j * kLanes<A>;
+      Sum<E>* to = product.result + m * product.result_stride + j * kLanes<E>;
       store_vec(to, product.accumulate ? load_vec<V>(to) + sums[m][j] : sums[m][j]);
     }
 }
 
-template <class A>
-using BlockFunction = void (*)(const Product<A>&);
+template <class E>
+using BlockFunction = void (*)(const Product<E>&);
 
 // One function for each number of rows below a full block, and the full block.
-template <class A, Left kLeft, int kVectors, size_t... kRowsMinusOne>
-BlockFunction<A> block_function(int64_t rows, std::index_sequence<kRowsMinusOne...>) {
-  static constexpr BlockFunction<A> kFunctions[] = {
-      multiply_block<A, kLeft, kRowsMinusOne + 1, kVectors>...};
+template <class E, Left kLeft, int kVectors, size_t... kRowsMinusOne>
+BlockFunction<E> block_function(int64_t rows, std::index_sequence<kRowsMinusOne...>) {
+  static constexpr BlockFunction<E> kFunctions[] = {
+      multiply_block<E, kLeft, kRowsMinusOne + 1, kVectors>...};
   return kFunctions[rows - 1];
 }
 
+// Rows beside a panel of a single vector, which needs as many sums at a time to keep the multipliers
+// busy.
+inline constexpr int kNarrowRowBlock = kPanelVectors * kRowBlock;
+
 // `vectors`: the panel's width, 1 or kPanelVectors. `product` points at the first row.
-template <class A, Left kLeft>
-void multiply_panel(Product<A> product, int64_t rows, int64_t vectors) {
+template <class E, Left kLeft>
+void multiply_panel(Product<E> product, int64_t rows, int64_t vectors) {
   for (int64_t m = 0; m < rows;) {
-    const int64_t block = rows - m < kRowBlock ? rows - m : kRowBlock;
+    const bool narrow = vectors == 1 && rows - m >= kNarrowRowBlock;
+    const int64_t most = narrow ? kNarrowRowBlock : kRowBlock;
+    const int64_t block = rows - m < most ? rows - m : most;
     const auto index = std::make_index_sequence<kRowBlock>{};
-    (vectors == kPanelVectors ? block_function<A, kLeft, kPanelVectors>(block, index)
-                              : block_function<A, kLeft, 1>(block, index))(product);
+    (narrow                     ? multiply_block<E, kLeft, kNarrowRowBlock, 1>
+     : vectors == kPanelVectors ? block_function<E, kLeft, kPanelVectors>(block, index)
+                                : block_function<E, kLeft, 1>(block, index))(product);
     product.left += block * (kLeft == Left::kRows ? kLeftStride : 1);
     product.result += block * product.result_stride;
     m += block;

@@ -19,6 +19,8 @@ constexpr Kernels make_kernels() {
   k.row_block = kRowBlock;
   k.element_bytes = sizeof(T);
   k.arithmetic_bytes = sizeof(A);
+  k.k_step = 1;
+  k.packed_bytes = sizeof(A);
   k.forward_scratch_bytes = sizeof(ForwardScratch<A>);
   k.backward_scratch_bytes = sizeof(BackwardScratch<A>);
   k.pack_panel = pack_panel<T>;
@@ -26,7 +28,7 @@ constexpr Kernels make_kernels() {
   k.pack_transposed = pack_transposed<T>;
   k.stage = stage<T>;
   k.unstage = unstage<T>;
-  k.forward_tile = forward_tile<T>;
+  k.forward_tile = forward_tile<T, A>;
   k.depthwise_tile = depthwise_tile<T>;
   k.backward_tile = backward_tile<T>;
   k.unpack_weight_gradient = unpack_weight_gradient<T>;

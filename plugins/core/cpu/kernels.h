@@ -7,6 +7,9 @@
 //   columns        [pixel][K chunk]                         sampled values, the GEMM's left matrix
 //   packed weight  [group][panel][K of the group][panel width]; [tap][C] where group = C = O
 //   K of a group   (segment, tap, channel of the segment)
+//
+// Where the products take pairs (PairKernels), columns and packed weight are of bfloat16, two values of
+// K side by side: [K/2][panel width][2].
 #pragma once
 
 #include <cstdint>
@@ -19,7 +22,7 @@ namespace dcn::cpu {
 // columns and results stay in the second-level cache.
 inline constexpr int64_t kTilePixels = 168;
 inline constexpr int64_t kBlockChannels = 32;    // channels of a segment, and less than twice that
-inline constexpr int64_t kColumnChunk = 288;     // K values sampled before each GEMM: 9 taps of 32
+inline constexpr int64_t kColumnChunk = 288;     // K values (pairs) sampled before each GEMM
 inline constexpr int64_t kBackwardPixels = 112;  // pixels of a tile of the backward pass
 inline constexpr int64_t kDepthwiseBlock = 256;  // likewise where each is a group of its own
 inline constexpr int64_t kOutputBlock = 512;     // output channels of one tile's results
@@ -32,6 +35,7 @@ struct Segment {
   int64_t first_channel;
   int64_t channels;
   int64_t offset_group;
+  int64_t columns;       // its share of K for each tap: its channels, and zeros up to whole pairs
   int64_t k_begin;       // its first row in the group's K
   int64_t staged_begin;  // its first element in the staged image
   int64_t
@@ -42,7 +46,7 @@ struct Layout {
   Problem problem;
   int64_t staged_w;               // W + 4
   int64_t staged_pixels;          // (H + 4) * (W + 4)
-  int64_t group_k;                // K of one group
+  int64_t group_k;                // K of one group; of the longest, where pairs make them differ
   int64_t padded_out;             // output channels of a group, rounded up to whole vectors
   const Segment* segments;        // in order of channels
   const int64_t* group_segments;  // [group + 1]: where each group's segments begin
@@ -144,6 +148,8 @@ struct Kernels {
   int64_t row_block;        // pixels of one GEMM block
   size_t element_bytes;     // of T
   size_t arithmetic_bytes;  // of A
+  int64_t k_step;           // values of K that the products of the forward pass take at a time
+  size_t packed_bytes;      // of a packed weight's element, except a depthwise one's
   size_t forward_scratch_bytes;
   size_t backward_scratch_bytes;
 
@@ -163,6 +169,12 @@ struct Kernels {
   void (*sum_rows)(const SumRow&);
   void (*sum_channel)(const void* grad_output, int64_t batch, int64_t batch_stride, int64_t pixels,
                       void* grad_bias);
+};
+
+// What replaces the functions for bfloat16 where there is an instruction that multiplies pairs.
+struct PairKernels {
+  void (*pack_panel)(const Layout&, const void* weight, int64_t group, int64_t panel, void* packed);
+  void (*forward_tile)(const ForwardTile&);
 };
 
 // The kernels of this machine's instruction set.

@@ -27,6 +27,8 @@ OwnedLayout::OwnedLayout(const Problem& given, const Kernels& kernels, int64_t b
   const int64_t per_offset_group = problem.in_channels / problem.offset_group;
   staged_elements_ = 0;
   group_segments_.push_back(0);
+  layout_.group_k = 0;
+  int64_t group_k = 0;
   for (int64_t channel = 0; channel < problem.in_channels;) {
     const int64_t group = channel / per_group, offset_group = channel / per_offset_group;
     const int64_t run_end = std::min((group + 1) * per_group, (offset_group + 1) * per_offset_group);
@@ -34,16 +36,19 @@ OwnedLayout::OwnedLayout(const Problem& given, const Kernels& kernels, int64_t b
     const int64_t size = round_up(divide_up(run_end - channel, cuts), 8);
     for (; channel < run_end; channel += segments_.back().channels) {
       const int64_t channels = std::min(size, run_end - channel);
-      segments_.push_back({channel, channels, offset_group,
-                           (channel - group * per_group) * problem.taps(), staged_elements_,
+      const int64_t columns = round_up(channels, kernels.k_step);
+      segments_.push_back({channel, channels, offset_group, columns, group_k, staged_elements_,
                            staged_stride(channels)});
+      group_k += problem.taps() * columns;
       staged_elements_ += layout_.staged_pixels * staged_stride(channels);
     }
-    if (channel == (group + 1) * per_group)
+    if (channel == (group + 1) * per_group) {
       group_segments_.push_back(static_cast<int64_t>(segments_.size()));
+      layout_.group_k = std::max(layout_.group_k, group_k);
+      group_k = 0;
+    }
   }
   staged_elements_ += kSlack;
-  layout_.group_k = per_group * problem.taps();
   layout_.padded_out = round_up(problem.group_out_channels(), kernels.lanes);
   layout_.segments = segments_.data();
   layout_.group_segments = group_segments_.data();

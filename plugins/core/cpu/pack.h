@@ -17,6 +17,7 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
   constexpr int N = 8;
   const Problem& p = layout.problem;
   const int64_t taps = p.taps(), outs = p.group_out_channels();
+  const int64_t row = p.group_in_channels() * taps;  // of the user's weight
   const int64_t first_out = panel * kPanelWidth<A>;
   const int64_t left = layout.padded_out - first_out;
   const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
@@ -28,20 +29,24 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
     for (int64_t o = 0; o < width; o += N) {
       // The narrowest panel may be less than a block wide.
       const int64_t columns = width - o < N ? width - o : N;
+      int64_t channel = 0, tap = 0;
       for (int64_t v = 0; v < values; v += N) {
         Vec<A, N> block[N] = {};
         for (int i = 0; i < N; ++i) {
           const int64_t out = first_out + o + i;
           if (out >= outs) break;
-          const T* from = static_cast<const T*>(weight) + (group * outs + out) * layout.group_k +
-                          channel_in_group * taps + v;
+          const T* from =
+              static_cast<const T*>(weight) + (group * outs + out) * row + channel_in_group * taps + v;
           block[i] = load_lanes<T, N>(from, values - v);
         }
         transpose<A, N>(block);
         for (int i = 0; i < N && v + i < values; ++i) {
-          const int64_t channel = (v + i) / taps, tap = (v + i) % taps;
           A* to = to_panel + (segment.k_begin + tap * segment.channels + channel) * width + o;
           store_lanes<A, N>(to, block[i], columns);
+          if (++tap == taps) {
+            tap = 0;
+            ++channel;
+          }
         }
       }
     }
@@ -64,35 +69,54 @@ void pack_transposed(const Layout& layout, const Slice& slice, const void* weigh
   const PhaseTimer timer(kPack);
   using A = Arithmetic<T>;
   const int64_t outs = layout.problem.group_out_channels(), taps = layout.problem.taps();
-  const int64_t columns = slice.taps * slice.channels;
+  A columns[kColumnChunk + kLanes<A>] = {};
   for (int64_t o = 0; o < outs; ++o) {
-    const auto at = [&](int64_t column) {
-      const int64_t first = column / kPanelWidth<A> * kPanelWidth<A>;
+    const T* from = static_cast<const T*>(weight) + weight_index(layout, slice, o, 0, 0);
+    for (int64_t tap = 0; tap < slice.taps; ++tap)
+      for (int64_t channel = 0; channel < slice.channels; ++channel)
+        columns[tap * slice.channels + channel] = load(from[channel * taps + tap]);
+    for (int64_t first = 0; first < slice.padded_columns; first += kPanelWidth<A>) {
       const int64_t left = slice.padded_columns - first;
       const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
-      return static_cast<A*>(packed) + first * outs + o * width + column - first;
-    };
-    // Read along the user's rows, which are contiguous over (channel, tap).
-    const T* from = static_cast<const T*>(weight) + weight_index(layout, slice, o, 0, 0);
-    for (int64_t channel = 0; channel < slice.channels; ++channel)
-      for (int64_t tap = 0; tap < slice.taps; ++tap)
-        *at(tap * slice.channels + channel) = load(from[channel * taps + tap]);
-    for (int64_t column = columns; column < slice.padded_columns; ++column) *at(column) = A(0);
+      for (int64_t i = 0; i < width; i += kLanes<A>)
+        store_vec(static_cast<A*>(packed) + first * outs + o * width + i,
+                  load_vec<Vec<A>>(columns + first + i));
+    }
   }
 }
 
+// [slice column][padded_out] -> the user's order, in transposed blocks as in pack_panel(). Where the
+// slice has all taps, the weights of all its channels are one run in that order.
 template <class T>
 void unpack_weight_gradient(const Layout& layout, const Slice& slice, const void* grad_columns,
                             void* grad_weight) {
   using A = Arithmetic<T>;
+  constexpr int N = 8;
   const int64_t outs = layout.problem.group_out_channels();
-  for (int64_t o = 0; o < outs; ++o)
-    for (int64_t channel = 0; channel < slice.channels; ++channel)
-      for (int64_t tap = 0; tap < slice.taps; ++tap) {
-        const int64_t column = tap * slice.channels + channel;
-        static_cast<T*>(grad_weight)[weight_index(layout, slice, o, tap, channel)] =
-            Store<T>::from(static_cast<const A*>(grad_columns)[column * layout.padded_out + o]);
+  const bool all_taps = slice.taps == layout.problem.taps();
+  const int64_t runs = all_taps ? 1 : slice.channels;
+  const int64_t values = all_taps ? slice.channels * slice.taps : slice.taps;
+  for (int64_t o = 0; o < outs; o += N)
+    for (int64_t run = 0; run < runs; ++run) {
+      int64_t channel = run, tap = 0;
+      for (int64_t v = 0; v < values; v += N) {
+        Vec<A, N> block[N] = {};
+        for (int i = 0; i < N && v + i < values; ++i) {
+          const int64_t column = tap * slice.channels + channel;
+          block[i] = load_lanes<A, N>(
+              static_cast<const A*>(grad_columns) + column * layout.padded_out + o, outs - o);
+          if (++tap == slice.taps) {
+            tap = 0;
+            ++channel;
+          }
+        }
+        transpose<A, N>(block);
+        for (int i = 0; i < N && o + i < outs; ++i)
+          store_lanes<T, N>(
+              static_cast<T*>(grad_weight) + weight_index(layout, slice, o + i, 0, run) + v, block[i],
+              values - v);
       }
+    }
 }
 
 }  // namespace dcn::cpu::DCN_ISA

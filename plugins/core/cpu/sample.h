@@ -176,31 +176,64 @@ DCN_INLINE Vec<A, 4> sample_of_four(const TapPlan<A>& plan, int64_t pixel,
 // by pixel: the taps of one lie close together, and close to those of the pixel before, in the
 // first-level cache. Whole vectors are read and written: what the last one overruns is overwritten by
 // the next tap's samples, or lies in the row's slack.
-template <class A, int N>
-void gather(const StagedImage<A>& image, const TapPlan<A>* plans, int64_t taps, int64_t channels,
-            int64_t pixels, A* columns) {
+//
+// E: the left matrix's elements. Values of one tap begin on a whole element: pairs end with a zero
+// where there are no channels for them. Not with a sample of the zeros after the last channel: an
+// infinite mask makes a NaN of that.
+template <class E>
+struct ColumnRows {
+  using Value = std::conditional_t<std::is_same_v<E, Pair>, BFloat16, E>;
+  Value* first;
+  int64_t channels;
+
+  ColumnRows(E* elements, int64_t channels)
+      : first(reinterpret_cast<Value*>(elements)), channels(channels) {}
+
+  DCN_INLINE int64_t tap_stride() const {
+    return (channels + kValues<E> - 1) / kValues<E> * kValues<E>;
+  }
+  DCN_INLINE Value* at(int64_t pixel, int64_t tap) const {
+    return first + pixel * kLeftStride * kValues<E> + tap * tap_stride();
+  }
+  DCN_INLINE void finish(Value* values) const {
+    if (kValues<E> > 1 && channels % kValues<E> != 0) store_vec(values + channels, uint16_t{0});
+  }
+};
+
+template <class E, int N>
+void gather(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
+            int64_t channels, int64_t pixels, E* columns) {
+  using Rows = ColumnRows<E>;
+  const Rows rows(columns, channels);
   for (int64_t i = 0; i < pixels; ++i)
     for (int64_t tap = 0; tap < taps; ++tap) {
-      const Sample<A> sample(plans[tap], i, image);
-      A* to = columns + i * kLeftStride + tap * channels;
-      for (int64_t c = 0; c < channels; c += N) store_vec(to + c, sample.template values<N>(c));
+      const Sample<Sum<E>> sample(plans[tap], i, image);
+      auto* to = rows.at(i, tap);
+      for (int64_t c = 0; c < channels; c += N)
+        store_whole<typename Rows::Value, N>(to + c, sample.template values<N>(c));
+      rows.finish(to);
     }
 }
 
-template <class A>
-void gather_four(const StagedImage<A>& image, const TapPlan<A>* plans, int64_t taps, int64_t channels,
-                 int64_t pixels, A* columns) {
+template <class E>
+void gather_four(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
+                 int64_t channels, int64_t pixels, E* columns) {
+  using Rows = ColumnRows<E>;
+  const Rows rows(columns, channels);
   for (int64_t i = 0; i < pixels; ++i)
-    for (int64_t tap = 0; tap < taps; ++tap)
-      store_vec(columns + i * kLeftStride + tap * channels, sample_of_four(plans[tap], i, image));
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      auto* to = rows.at(i, tap);
+      store_whole<typename Rows::Value, 4>(to, sample_of_four(plans[tap], i, image));
+      rows.finish(to);
+    }
 }
 
-template <class A>
-void sample_taps(const StagedImage<A>& image, const TapPlan<A>* plans, int64_t taps, int64_t channels,
-                 int64_t pixels, A* columns) {
-  const auto sample = image.pixel_stride == 4   ? gather_four<A>
-                      : image.pixel_stride == 8 ? gather<A, 8>
-                                                : gather<A, kLanes<A>>;
+template <class E>
+void sample_taps(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
+                 int64_t channels, int64_t pixels, E* columns) {
+  const auto sample = image.pixel_stride == 4   ? gather_four<E>
+                      : image.pixel_stride == 8 ? gather<E, 8>
+                                                : gather<E, kLanes<E>>;
   sample(image, plans, taps, channels, pixels, columns);
 }
 

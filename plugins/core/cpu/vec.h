@@ -53,6 +53,27 @@ DCN_INLINE void store_vec(A* to, V v) {
   __builtin_memcpy(to, &v, sizeof v);
 }
 
+// Two bfloat16, the first one in the lower half: what is multiplied where one instruction adds the
+// products of both halves to a float.
+using Pair = uint32_t;
+template <class E>
+inline constexpr int kValues = std::is_same_v<E, Pair> ? 2 : 1;
+template <class E>
+using Sum = std::conditional_t<std::is_same_v<E, Pair>, float, E>;
+
+// sum + a * b
+template <class A>
+DCN_INLINE Vec<A> add_product(Vec<A> sum, A a, Vec<A> b) {
+  return sum + a * b;
+}
+#if defined(__AVX512BF16__)
+// Denormals count as zero here, those of the operands and those of the sum.
+DCN_INLINE Vec<float> add_product(Vec<float> sum, Pair a, Vec<Pair> b) {
+  // `a` last: this operand may come from memory, to all lanes.
+  return (Vec<float>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)b, (__m512bh)(Vec<Pair>{} + a));
+}
+#endif
+
 // The instruction for whole vectors of floats where there is one, which GCC does not find by itself
 // (GCC 12, with a constant bound); otherwise the same in plain operations.
 #if defined(__AVX512F__)
@@ -142,6 +163,9 @@ DCN_INLINE Vec<float, N> load_bfloat(const uint16_t* from) {
 // Rounded to nearest even; a NaN stays one.
 template <int N>
 DCN_INLINE void store_bfloat(uint16_t* to, Vec<float, N> v) {
+#if defined(__AVX512BF16__)
+  if constexpr (N == 16) return store_vec(to, _mm512_cvtneps_pbh((__m512)v));  // denormals become zero
+#endif
   using Bits = Vec<uint32_t, N>;
   const Bits bits = (Bits)v;
   const Bits rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
