@@ -27,7 +27,7 @@ def test_torchs_machinery_takes_it_as_it_takes_the_cpus(libraries: Path) -> None
         libraries / "emulated",
         *("test_torch_integration.py", "test_offsets.py"),
         *("-k", "not compile or channels_last"),
-        least=60,
+        least=50,
     )
 
 

@@ -124,8 +124,8 @@ DCN_EXPORT int dcn_deploy_check(const int64_t* attributes, const int64_t* tensor
 }
 
 // Which CUDA kernels the problem takes, for a host that computes float32 exactly: cuda::path(). Takes
-// what dcn_deploy_check() takes. Empty if that depends on a size that is not known; null, with a message,
-// if the problem is refused.
+// what dcn_deploy_check() takes. Empty if that depends on a size that is not known; null, with a
+// message, if the problem is refused.
 DCN_EXPORT const char* dcn_deploy_cuda_path(const int64_t* attributes, const int64_t* tensors,
                                             const char* const* dtype_names, char* message,
                                             size_t capacity) {

@@ -149,6 +149,7 @@ int main() {
     const auto kernel = ort::make_cuda_kernel(api, &info, packed ? constant : given);
     check(allocators == 1 && plain.size() == size_t{packed}, "memory for a constant weight");
     check(plain_asked == int{packed}, "asked for once");
+    check(emulator_launches_on(nullptr) == 0, "nothing is packed on the default stream");
     OrtKernelContext context{&stream, {&input, &weight, &offset}, {}};
     const int64_t before = emulator_launches_on(&stream), elsewhere = emulator_launches_on(nullptr);
     kernel->compute(&context);

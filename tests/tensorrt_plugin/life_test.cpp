@@ -296,6 +296,18 @@ void test_contexts(IPluginCreatorV3One* creator) {
   check(context.enqueue(nowhere, nullptr, nullptr, nullptr) == 0, "enqueue of an empty batch");
 }
 
+// Memory of a context's own, taken once and given back; without a GPU there is none, which is no error.
+void test_constant_weight(IPluginCreatorV3One* creator) {
+  Fields fields = with(fake::integers("group", {1}));
+  fields.push_back(fake::integers("constant_weight", {1}));
+  const Tensors inputs = with(1, tensor({8, 12, 3, 2}));
+  const fake::Network network(creator, "layer 7", fields, inputs);
+  const fake::Engine engine(creator, "layer 7", network.serialized());
+  fake::Context one(engine), other(engine);
+  for (fake::Context* context : {&one, &other, &one})
+    check(context->set_shapes(descriptions(inputs), kOutput) == 0, "onShapeChange, constant weight");
+}
+
 // No kernel can be launched: it says so and returns.
 void test_failed_launch(const fake::Library& library, bool emulated) {
   IPluginCreatorV3One* creator = library.creators()[0];
@@ -338,6 +350,7 @@ int main(int argc, char** argv) {
       test_round_trip(creator);
       test_refusals(creator);
       test_contexts(creator);
+      test_constant_weight(creator);
     }
     test_failed_launch(library, emulated);
     check(fake::take_log().empty(), "nothing else was logged");
