@@ -4,6 +4,7 @@ runs on the CPU, and what it says must be so."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -135,9 +136,28 @@ CEILINGS = workload.Ceilings(4e6, {"float16": 8e8, "bfloat16": 8e8, "float32": 4
 SMALL = replace(workload.LAYERS[0], in_channels=16, out_channels=24, size=(9, 11))
 
 
+def work_for(kind: str) -> list[workload.Work]:
+    return [(SMALL, kind, which) for which in workload.PASSES]
+
+
+def test_when_time_is_up_the_rest_is_said_to_be_left_out(cpu: Core) -> None:
+    rows = measuring.measure_all(cpu, work_for("float16"), CEILINGS, 1, -math.inf)
+    assert [(row.which, row.not_run) for row in rows] == [
+        (which, "no time was left") for which in workload.PASSES
+    ]
+
+
+def test_the_goals_are_measured_first() -> None:
+    quick, whole = (workload.all_work(quick=quick) for quick in (True, False))
+    assert whole[: len(quick)] == quick
+    assert len(set(whole)) == len(whole) == len(quick) + 24
+    for layer, kind in workload.TARGET_US:
+        assert any((case.name, k) == (layer, kind) for case, k, _ in quick)
+
+
 @pytest.mark.parametrize("kind", workload.KINDS)
 def test_every_contender_is_timed_or_said_why_not(cpu: Core, kind: str) -> None:
-    rows = measuring.measure_all(cpu, [SMALL], [kind], workload.PASSES, CEILINGS, 2)
+    rows = measuring.measure_all(cpu, work_for(kind), CEILINGS, 2, math.inf)
     ran = {(row.which, row.contender) for row in rows if row.us is not None}
     ours = {(workload.FORWARD_PASS, name) for name in contenders.FORWARD_PASSES if "ours" in name}
     conv = {(which, contenders.CONV) for which in workload.PASSES}
@@ -169,7 +189,7 @@ def test_a_contender_that_computes_something_else_is_left_out(
         contenders.TORCHVISION,
         contenders.FORWARD_PASSES[contenders.CONV],
     )
-    rows = measuring.measure_all(cpu, [SMALL], ["float16"], workload.PASSES[:1], CEILINGS, 1)
+    rows = measuring.measure_all(cpu, work_for("float16")[:1], CEILINGS, 1, math.inf)
     (row,) = [row for row in rows if row.contender == contenders.TORCHVISION]
     assert row.us is None
     assert row.not_run.startswith("its result is another: relative error ")
@@ -216,7 +236,8 @@ def test_the_page_shows_what_was_measured_and_why_not(tmp_path: Path) -> None:
         measuring.Row("a layer", "float16", "forward", contenders.OURS, 12.34, 0.02, 400.0, 0.5),
         measuring.Row("a layer", "float16", "forward", "torchvision", not_run="no torchvision"),
     ]
-    report.write(tmp_path, [Outcome("a check", "ok", "fine")], CEILINGS, rows, [])
+    results = report.Results([Outcome("a check", "ok", "fine")], CEILINGS, rows)
+    report.write(tmp_path, results)
     page = (tmp_path / "gpu-check.md").read_text()
     assert "| a layer | ours, channels-last | float16 | forward | 12.3 | 2 | 400.0 | 50 |" in page
     assert "- not run: torchvision, float16: no torchvision" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,17 +165,20 @@ def _exact(case: Case, inputs: Inputs) -> torch.Tensor:
 
 def measure_all(
     core: Core,
-    layers: Sequence[Case],
-    kinds: Sequence[str],
-    passes: Sequence[str],
+    jobs: Sequence[tuple[Case, str, str]],
     ceilings: Ceilings,
     count: int,
+    until: float,
 ) -> list[Row]:
+    """``jobs`` are layers, kinds and passes; those not begun ``until`` then are left out."""
     rows: list[Row] = []
-    for case in layers:
-        for kind in kinds:
-            for which in passes:
-                rows += measure(core, case, kind, which, ceilings, count)
-                gc.collect()
-                torch.cuda.empty_cache()
+    for case, kind, which in jobs:
+        if time.monotonic() > until:
+            reason = "no time was left"
+            say(f"{case.name}, {kind}, {which}: {reason}", "not run")
+            rows.append(Row(case.name, kind, which, "everyone", not_run=reason))
+            continue
+        rows += measure(core, case, kind, which, ceilings, count)
+        gc.collect()
+        torch.cuda.empty_cache()
     return rows

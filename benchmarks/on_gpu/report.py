@@ -6,13 +6,13 @@ import json
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from cuda_core.nvcc import ROOT, find_nvcc
 
-from .building import ROOT, find_nvcc
 from .checks import Outcome
 from .goals import Goal
 from .measuring import Row
@@ -72,18 +72,23 @@ def machine() -> dict[str, str]:
     return found
 
 
-def write(
-    folder: Path,
-    outcomes: Sequence[Outcome],
-    ceilings: Ceilings | None,
-    rows: Sequence[Row],
-    goals: Sequence[Goal],
-) -> None:
+@dataclass
+class Results:
+    """What came of the checks, and of the timings as far as there are any."""
+
+    checks: list[Outcome]
+    ceilings: Ceilings | None = None
+    rows: list[Row] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+
+
+def write(folder: Path, results: Results) -> None:
+    ceilings, rows, goals = results.ceilings, results.rows, results.goals
     folder.mkdir(parents=True, exist_ok=True)
     facts = machine()
     report: dict[str, Any] = {
         "machine": facts,
-        "checks": [asdict(outcome) for outcome in outcomes],
+        "checks": [asdict(outcome) for outcome in results.checks],
         "ceilings": asdict(ceilings) if ceilings else None,
         "timings": [asdict(row) for row in rows],
         "goals": [{**asdict(goal), "verdict": goal.verdict} for goal in goals],
@@ -97,7 +102,7 @@ def write(
         for dtype, rate in ceilings.flops_per_us.items():
             how = f"{dtype}, as TF32" if dtype == "float32" else dtype
             lines.append(f"- a large matrix product in {how}: {rate / 1e6:.0f} TFLOP/s")
-    checks = [(outcome.check, outcome.result, outcome.detail) for outcome in outcomes]
+    checks = [(outcome.check, outcome.result, outcome.detail) for outcome in results.checks]
     lines += ["", "## Checks", "", *_table(("check", "", ""), checks)]
     if rows:
         lines += ["", "## Timings", "", "Medians of replayed CUDA graphs over inputs that do not"]

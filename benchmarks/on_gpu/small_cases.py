@@ -22,7 +22,7 @@ from cuda_core.judging import BACKWARD, FORWARD, VARIED, grad_output_of, on  # n
 
 def main() -> None:
     core, calls = Core(Path(sys.argv[1])), 0
-    for name in (*VARIED, "six_channels_per_offset_group", "deep_k_several_chunks"):
+    for name in (*VARIED, "six_channels_per_offset_group"):
         case = BY_NAME[name]
         for kind in FORWARD.values():
             inputs = on(core.device, make_inputs(case, kind.dtype))

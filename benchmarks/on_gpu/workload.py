@@ -55,6 +55,21 @@ TO_CONV = 2.5  # times cuDNN's plain convolution, in float16, at most
 TO_FORWARD = 4.5  # forward and backward, to forward alone
 
 
+Work = tuple[Case, str, str]  # layer, kind, pass
+
+
+def all_work(*, quick: bool) -> list[Work]:
+    """The most telling first."""
+    halves = [(case, "float16", which) for case in LAYERS for which in PASSES]
+    exact = [(case, "float32", FORWARD_PASS) for case in LAYERS]
+    if quick:
+        return halves + exact
+    others = [(case, kind, which) for kind in KINDS for case in LAYERS for which in PASSES]
+    others += [(case, "float16", which) for case in MORE_LAYERS for which in PASSES]
+    begun = halves + exact
+    return begun + [work for work in others if work not in begun]
+
+
 def make_layer_inputs(case: Case, dtype: torch.dtype, seed: int) -> Inputs:
     """Random, on the GPU; offsets are normal with a deviation of one pixel."""
     generator = torch.Generator("cuda").manual_seed(seed)
