@@ -134,6 +134,7 @@ const Case kForward[] = {
     {"float32", kFloat, 2, 32, 10, 11, 72, 3, 2, 1, 2, false, false, kFast},
     {"float32, small segments", kFloat, 1, 48, 12, 13, 136, 3, 2, 1, 8, false, false, kFast},
     {"TF32", kFloat, 1, 48, 9, 16, 130, 3, 2, 1, 1, true, false, kTf32},
+    {"small groups", kHalf, 2, 12, 9, 8, 24, 3, 2, 12, 3, false, false, kFast},
     {"plain", kHalf, 2, 10, 9, 8, 70, 3, 2, 2, 1, false, false, kPlain},
     {"float64", kDouble, 2, 10, 9, 8, 70, 3, 2, 1, 5, false, false, kFast},
 };
