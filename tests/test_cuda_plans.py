@@ -6,6 +6,8 @@ problem of its own, and it is asserted that the problem takes it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -111,6 +113,45 @@ def test_every_kernel_has_a_problem(cuda: Core) -> None:
         for sampling in {plan.split()[0] for plan in plans}:
             splits = {plan.endswith(" of 1 splits") for plan in plans if plan.startswith(sampling)}
             assert splits == {True, False}, f"{sampling}: whole tiles and split ones"
+
+
+# ---- other devices -------------------------------------------------------------------------------
+
+
+@contextmanager
+def device(cuda: Core, major: int, minor: int) -> Iterator[None]:
+    cuda.set_device(major, minor)
+    try:
+        yield
+    finally:
+        cuda.set_device()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["centernet_64", "depthwise"])
+def test_a_device_without_tensor_cores_takes_the_plain_kernels(
+    cuda: Core, kind: str, name: str
+) -> None:
+    """The weight was packed there, too: it may be the only one that the host still has."""
+    case, (dtype, options, _) = BY_NAME[name], KINDS[kind]
+    inputs = make_inputs(case, dtype)
+    plain = cuda.forward(case, inputs, Options(plain=True))
+    with device(cuda, 7, 5):
+        for packed in (False, True):
+            assert torch.equal(cuda.forward(case, inputs, options, packed=packed), plain)
+    if name == "centernet_64":  # whose sums are long enough to differ
+        assert not torch.equal(cuda.forward(case, inputs, options), plain)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_largest_table_fits_into_the_shared_memory_of_small_gpus(cuda: Core, kind: str) -> None:
+    case = replace(_BASE, in_channels=32, out_channels=200, kernel=(1, 11), size=(6, 30))
+    dtype, options, tolerance = KINDS[kind]
+    assert cuda.plan(case, dtype, options).startswith("tabulated 128x")
+    inputs = make_inputs(case, dtype)
+    with device(cuda, 8, 6):
+        output = cuda.forward(case, inputs, options)
+    assert relative_error(output, expected(case, inputs)) <= tolerance
 
 
 # ---- layers of networks, which no emulator could run in time -------------------------------------

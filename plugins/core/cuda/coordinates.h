@@ -72,6 +72,7 @@ struct Coordinates {
   Divider by_out_w, by_kernel_w;
   int32_t in_h, in_w, out_pixels;
   int32_t kernel_w, taps, offset_group;
+  uint32_t rows;  // of the mask in an image: offset_group * taps
   int32_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
 
   Coordinates() = default;
@@ -87,6 +88,7 @@ struct Coordinates {
         kernel_w(static_cast<int32_t>(p.kernel_w)),
         taps(static_cast<int32_t>(p.taps())),
         offset_group(static_cast<int32_t>(p.offset_group)),
+        rows(static_cast<uint32_t>(p.offset_group * p.taps())),
         stride_h(static_cast<int32_t>(p.stride_h)),
         stride_w(static_cast<int32_t>(p.stride_w)),
         pad_top(static_cast<int32_t>(p.pad_top)),
@@ -106,7 +108,7 @@ struct Coordinates {
     return by_kernel_w.rest(tap, by_kernel_w.quotient(tap)) * dilation_w;
   }
 
-  __device__ __forceinline__ uint32_t bits(const void* tensor, int64_t at) const {
+  __device__ __forceinline__ uint32_t bits(const void* tensor, uint64_t at) const {
     if (of_float32) return static_cast<const uint32_t*>(tensor)[at];
     return static_cast<const uint16_t*>(tensor)[at];
   }
@@ -116,10 +118,13 @@ struct Coordinates {
     return bit_cast<float>(bits);
   }
 
-  // `row`: (image * offset_group + offset group) * taps + tap. Nothing here waits for the loads.
-  __device__ __forceinline__ RawPoint ask(int64_t row, int32_t pixel) const {
-    const int64_t at = row * out_pixels + pixel, at_y = at + row * out_pixels;
-    return {bits(offset, at_y), bits(offset, at_y + out_pixels), mask ? bits(mask, at) : 0};
+  // `row`: offset group * taps + tap. Nothing here waits for the loads.
+  __device__ __forceinline__ RawPoint ask(int32_t image, int32_t row, int32_t pixel) const {
+    const auto n = static_cast<uint32_t>(image), pixels = static_cast<uint32_t>(out_pixels);
+    const uint64_t first =
+        (uint64_t{n} * rows + static_cast<uint32_t>(row)) * pixels;  // of the mask's row
+    const uint64_t at = first + static_cast<uint32_t>(pixel), at_y = at + first;
+    return {bits(offset, at_y), bits(offset, at_y + pixels), mask ? bits(mask, at) : 0};
   }
 
   // `y`, `x`: the integer part of the position, tap included.
@@ -127,8 +132,11 @@ struct Coordinates {
     return {sample_axis(value(raw.y), y, in_h), sample_axis(value(raw.x), x, in_w),
             mask ? value(raw.mask) : 1.0f};
   }
+  // `row`: (image * offset_group + offset group) * taps + tap
   __device__ __forceinline__ SamplePoint point(int64_t row, int32_t pixel, int32_t y, int32_t x) const {
-    return point(ask(row, pixel), y, x);
+    const int64_t at = row * out_pixels + pixel, at_y = at + row * out_pixels;
+    return point(
+        RawPoint{bits(offset, at_y), bits(offset, at_y + out_pixels), mask ? bits(mask, at) : 0}, y, x);
   }
 };
 

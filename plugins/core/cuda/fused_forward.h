@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   const int64_t weight_step = int64_t{p.out.group_outs} * kStepBytes;
   const unsigned char* weight = p.weight +
                                 (int64_t{group} * p.in.order.steps + first_step) * weight_step +
-                                first_out * kStepBytes;
+                                int64_t{first_out} * kStepBytes;
   const auto ask_weights = [&](int32_t step) {
     if (step < steps)
       copy_weights<Shape>(weights + step % Shape::kWeightBuffers * Shape::kWeightBytes,

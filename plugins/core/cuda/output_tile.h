@@ -74,8 +74,16 @@ __device__ __forceinline__ void store_tile(const OutputTensor<T>& out,
   using Slice = OutputSlice<T, Shape>;
   static_assert(sizeof(Slice) * Shape::kThreads / 32 <= Shape::kBufferBytes, "fits where samples were");
   Slice& slice = reinterpret_cast<Slice*>(shared)[warp];
-  const int64_t first_image = warp_pixel / out.out_pixels;
-  const auto first_in_image = static_cast<uint32_t>(warp_pixel % out.out_pixels);
+  // Where the lane's pixels lie, in channel 0 of the group. In channels-last it has others: see below.
+  constexpr int kLanePixels = Shape::kWarpPixels / 32;
+  int64_t target[kLanePixels];
+#pragma unroll
+  for (int r = 0; r < kLanePixels; ++r) {
+    const int64_t pixel = warp_pixel + lane + r * 32;
+    target[r] = pixel < out.pixels ? (pixel / out.out_pixels * out.outs + group_out) * out.out_pixels +
+                                         pixel % out.out_pixels
+                                   : -1;
+  }
 #pragma unroll
   for (int s = 0; s < kColumns / 2; ++s) {
     sync_warp();
@@ -99,20 +107,23 @@ __device__ __forceinline__ void store_tile(const OutputTensor<T>& out,
         }
     }
     sync_warp();
-    for (int e = lane; e < kSliceOuts * Shape::kWarpPixels; e += 32) {
-      const int column = out.channels_last ? e % kSliceOuts : e / Shape::kWarpPixels;
-      const int row = out.channels_last ? e / kSliceOuts : e % Shape::kWarpPixels;
-      const int32_t o = warp_out + s * kSliceOuts + column;
-      if (warp_pixel + row >= out.pixels || o >= out.group_outs) continue;
-      const int64_t channel = group_out + o;
-      if (out.channels_last) {
-        out.data[(warp_pixel + row) * out.outs + channel] = slice.column[column][row];
-      } else {
-        const uint32_t pixel = first_in_image + static_cast<uint32_t>(row);
-        const int64_t image = first_image + pixel / static_cast<uint32_t>(out.out_pixels);
-        out.data[(image * out.outs + channel) * out.out_pixels +
-                 pixel % static_cast<uint32_t>(out.out_pixels)] = slice.column[column][row];
-      }
+    const int32_t first = warp_out + s * kSliceOuts, left = out.group_outs - first;
+    if (out.channels_last) {
+      const int column = lane % kSliceOuts;
+      const int64_t at = (warp_pixel + lane / kSliceOuts) * out.outs + group_out + first + column;
+      if (column < left)
+#pragma unroll 4
+        for (int row = lane / kSliceOuts; row < Shape::kWarpPixels; row += 32 / kSliceOuts)
+          if (warp_pixel + row < out.pixels)
+            out.data[at + int64_t{row - lane / kSliceOuts} * out.outs] = slice.column[column][row];
+    } else {
+#pragma unroll
+      for (int r = 0; r < kLanePixels; ++r)
+        if (target[r] >= 0)
+#pragma unroll 4
+          for (int column = 0; column < kSliceOuts && column < left; ++column)
+            out.data[target[r] + int64_t{first + column} * out.out_pixels] =
+                slice.column[column][lane + r * 32];
     }
   }
 }

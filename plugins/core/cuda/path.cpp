@@ -21,7 +21,7 @@ constexpr int32_t kMinTableVectors = 4;
 // Groups of fewer channels and of no more outputs than this would leave tensor cores nearly nothing to
 // do.
 constexpr int64_t kMinGroupChannels = 8, kMaxGroupOuts = 16;
-// Beyond these an index of the fused kernel could overflow; no network comes near.
+// Beyond these an index could overflow; no network comes near.
 constexpr int64_t kMaxChannels = 1 << 24, kMaxDepth = 1 << 28;
 
 int64_t blocks(int64_t count, int64_t of) {
@@ -38,6 +38,13 @@ int64_t group_vectors(const KOrder& order, int32_t group) {
     vectors += order.tabulated ? blocks(own, kStepSlots) * kStepSlots : own;
   }
   return vectors;
+}
+
+// What all fast kernels count on.
+bool fits_indices(const Problem& p, const Options& options) {
+  return !options.plain && p.dtype != DType::kFloat64 && p.taps() <= kMaxTaps &&
+         p.in_channels <= kMaxChannels && p.offset_group * p.taps() <= INT32_MAX &&
+         p.batch <= INT32_MAX;
 }
 
 int32_t blocks_per_processor(const FusedPlan& plan) {
@@ -105,15 +112,14 @@ FusedPlan::FusedPlan(const Problem& p) : order(p) {
 }
 
 bool takes_small_groups(const Problem& p, const Options& options) {
-  return !options.plain && p.dtype != DType::kFloat64 && p.group > 1 &&
-         p.group_in_channels() < kMinGroupChannels && p.group_out_channels() <= kMaxGroupOuts;
+  return fits_indices(p, options) && p.group > 1 && p.group_in_channels() < kMinGroupChannels &&
+         p.group_out_channels() <= kMaxGroupOuts;
 }
 
 bool takes_fused(const Problem& p, const Options& options) {
-  if (options.plain || p.dtype == DType::kFloat64 || takes_small_groups(p, options)) return false;
-  if (p.taps() > kMaxTaps || p.in_channels > kMaxChannels || p.batch > INT32_MAX) return false;
   // Padding at most quadruples the channels of a segment.
-  return p.group_in_channels() * 4 * p.taps() <= kMaxDepth;
+  return fits_indices(p, options) && !takes_small_groups(p, options) &&
+         p.group_in_channels() * 4 * p.taps() <= kMaxDepth;
 }
 
 size_t partial_sum_bytes(const Problem& p) {

@@ -92,8 +92,8 @@ struct SampledImage {
     return {(layout.start(at.segment) + at.vector() * layout.vector) * int64_t{sizeof(T)},
             layout.pixel_stride(at.segment) * int32_t{sizeof(T)}};
   }
-  __device__ __forceinline__ const unsigned char* image(int64_t n) const {
-    return data + n * layout.image_size * int64_t{sizeof(T)};
+  __device__ __forceinline__ const unsigned char* image(int32_t n) const {
+    return data + static_cast<uint32_t>(n) * (static_cast<uint64_t>(layout.image_size) * sizeof(T));
   }
 };
 
@@ -203,14 +203,14 @@ class TabulatedSampler {
     const Coordinates<T>& c = in_.coordinates;
     const int r = static_cast<int>(threadIdx.x) % kTileRows;
     const int32_t pixel = pixels_.pixel(r), y = c.base_y(pixel), x = c.base_x(pixel);
-    const int64_t first_row =
-        (pixels_.image(r) * c.offset_group + cursor_.segment.offset_group) * c.taps;
+    const auto image = static_cast<int32_t>(pixels_.image(r));
+    const int32_t first_row = cursor_.segment.offset_group * c.taps;
     if (!cursor_.at_end()) {
 #pragma unroll kAtOnce
       for (int tap = static_cast<int>(threadIdx.x) / kTileRows; tap < c.taps;
            tap += kThreads / kTileRows) {
         RawPoint raw = kNowhere;
-        if (pixels_.valid(r)) raw = c.ask(first_row + tap, pixel);
+        if (pixels_.valid(r)) raw = c.ask(image, first_row + tap, pixel);
         const SampleCorners corners(c.point(raw, y + c.tap_y(tap), x + c.tap_x(tap)), c.in_h, c.in_w);
         const float (&w)[4] = corners.weight;
         table_.weights[tap * kTileRows + r] = make_float4(w[0], w[1], w[2], w[3]);
@@ -327,8 +327,8 @@ class DirectSampler {
     for (int v = 0; v < kSlotVectors; ++v) {
       asked_[i][v] = kNowhere;
       if (at.valid(in_.order) && image_[i] >= 0) {
-        const int64_t row = int64_t{image_[i]} * in_.coordinates.offset_group + at.segment.offset_group;
-        asked_[i][v] = in_.coordinates.ask(row * in_.order.taps + at.tap(), pixel_[i]);
+        const int32_t row = at.segment.offset_group * in_.order.taps + at.tap();
+        asked_[i][v] = in_.coordinates.ask(image_[i], row, pixel_[i]);
       }
       at.advance(in_.order, 1);
     }
