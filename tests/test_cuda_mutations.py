@@ -71,8 +71,10 @@ def program() -> Path:
     return built / "tests" / "cuda_emulator" / "mutated_problems"
 
 
-def test_without_a_mistake_all_is_right(program: Path) -> None:
-    done = run(program)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_without_a_mistake_all_is_right(seed: int, program: Path) -> None:
+    """In every order of blocks, warps and lanes."""
+    done = run(program, "0", "forward", str(seed))
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.fullmatch(r"[1-9]\d+ right\n", done.stdout)
 
