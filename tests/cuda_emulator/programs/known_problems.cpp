@@ -4,8 +4,8 @@
 // that each kernel goes several times through everything that it shares: steps of the K dimension,
 // taps, segments, tiles, parts of a split sum. Ends with status 1 at the first result that is wrong,
 // with 0 when all are right. MUTATION: the number of the mistake to make, in kernels that were compiled
-// with mistakes in them (tests/test_cuda_mutations.py). The second argument says which half comes first; SEED
-// is of the order of blocks, warps and lanes.
+// with mistakes in them (tests/test_cuda_mutations.py). The second argument says which half comes
+// first; SEED is of the order of blocks, warps and lanes.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
