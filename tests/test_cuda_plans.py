@@ -23,57 +23,70 @@ _STRADDLING = {"in_channels": 48, "group": 3, "offset_group": 4, "out_channels":
 # What the halves take, what float32 takes, and the problem.
 PLANS: dict[str, tuple[str, str, Case]] = {
     "outputs fill the widest tile": (
-        *("tabulated 128x256", "tabulated 128x128"),
+        "tabulated 128x256",
+        "tabulated 128x128",
         replace(_BASE, in_channels=40, out_channels=200, size=(21, 19)),
     ),
     "outputs fill two of the widest tiles": (
-        *("tabulated 128x256", "tabulated 128x128"),
+        "tabulated 128x256",
+        "tabulated 128x128",
         replace(_BASE, in_channels=136, out_channels=270),
     ),
     "a hundred outputs": (
-        *("tabulated 128x128", "tabulated 128x128"),
+        "tabulated 128x128",
+        "tabulated 128x128",
         replace(_BASE, in_channels=72, out_channels=100),
     ),
     "several tables": (
-        *("tabulated 128x64", "tabulated 64x64"),
+        "tabulated 128x64",
+        "tabulated 64x64",
         replace(_BASE, in_channels=288, out_channels=10, offset_group=6, group=2),
     ),
     "several tables, not split": (
-        *("tabulated 128x64", "tabulated 64x64"),
+        "tabulated 128x64",
+        "tabulated 64x64",
         replace(
             _BASE, in_channels=64, out_channels=10, offset_group=2, size=(41, 37), kernel=(1, 2)
         ),
     ),
     "chunks that are not full": (
-        *("tabulated 128x64", "tabulated 64x64"),
+        "tabulated 128x64",
+        "tabulated 64x64",
         replace(_BASE, in_channels=2 * 75, group=2, out_channels=6),
     ),
     "many outputs sampled directly": (
-        *("direct 64x256", "tabulated 128x128"),
+        "direct 64x256",
+        "tabulated 128x128",
         replace(_BASE, in_channels=22, out_channels=300),
     ),
     "a hundred outputs sampled directly": (
-        *("direct 64x128", "tabulated 128x128"),
+        "direct 64x128",
+        "tabulated 128x128",
         replace(_BASE, in_channels=24, out_channels=100),
     ),
     "many taps": (
-        *("direct 128x64", "direct 64x64"),
+        "direct 128x64",
+        "direct 64x64",
         replace(_BASE, in_channels=70, kernel=(4, 5), size=(13, 12)),
     ),
     "groups straddle offset groups": (
-        *("direct 128x64", "direct 64x64"),
+        "direct 128x64",
+        "direct 64x64",
         replace(_BASE, **_STRADDLING),  # type: ignore[arg-type]
     ),
     "few channels of an offset group": (
-        *("narrow 128x64", "direct 64x64"),
+        "narrow 128x64",
+        "direct 64x64",
         replace(_BASE, in_channels=15, offset_group=5, batch=33, size=(5, 6)),
     ),
     "few channels of an offset group, many outputs": (
-        *("narrow 64x128", "direct 64x64"),
+        "narrow 64x128",
+        "direct 64x64",
         replace(_BASE, in_channels=64, offset_group=16, out_channels=170),
     ),
     "few channels of an offset group, which groups straddle": (
-        *("narrow 128x64", "direct 64x64"),
+        "narrow 128x64",
+        "direct 64x64",
         replace(_BASE, in_channels=40, group=4, offset_group=10, kernel=(5, 3), size=(12, 13)),
     ),
 }

@@ -4,9 +4,11 @@
 
 #include <cuda_runtime.h>
 
+#include "direct_sampler.h"
 #include "fused_forward.h"
 #include "plan.h"
 #include "split_sum.h"
+#include "tabulated_sampler.h"
 
 namespace dcn::cuda {
 

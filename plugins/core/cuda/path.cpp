@@ -47,8 +47,10 @@ bool fits_indices(const Problem& p, const Options& options) {
          p.batch <= INT32_MAX;
 }
 
+// As launch_fused.h says.
 int32_t blocks_per_processor(const FusedPlan& plan) {
-  return plan.tile_outs == 256 ? 1 : 2;
+  if (plan.tile_pixels == 64 && plan.tile_outs == 64) return 3;
+  return plan.tile_pixels * plan.tile_outs >= 128 * 128 ? 1 : 2;
 }
 
 // In steps of the K dimension, about: what a block costs before and after its steps, and what the
