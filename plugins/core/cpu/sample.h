@@ -200,25 +200,31 @@ struct ColumnRows {
   }
 };
 
-template <class E, int N>
-void gather(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
+// kPixelStride: the image's, where it is known and no more than a vector; or 0.
+template <class E, int N, int kPixelStride = 0>
+void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int64_t taps,
             int64_t channels, int64_t pixels, E* columns) {
+  static_assert(kPixelStride <= N, "one vector holds a pixel");
   using Rows = ColumnRows<E>;
+  StagedImage<Sum<E>> image = given;  // not reloaded after every store
+  if (kPixelStride > 0) image.pixel_stride = kPixelStride;
+  const int64_t read = kPixelStride > 0 ? kPixelStride : channels;
   const Rows rows(columns, channels);
   for (int64_t i = 0; i < pixels; ++i)
     for (int64_t tap = 0; tap < taps; ++tap) {
       const Sample<Sum<E>> sample(plans[tap], i, image);
       auto* to = rows.at(i, tap);
-      for (int64_t c = 0; c < channels; c += N)
+      for (int64_t c = 0; c < read; c += N)
         store_whole<typename Rows::Value, N>(to + c, sample.template values<N>(c));
       rows.finish(to);
     }
 }
 
 template <class E>
-void gather_four(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
+void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int64_t taps,
                  int64_t channels, int64_t pixels, E* columns) {
   using Rows = ColumnRows<E>;
+  const StagedImage<Sum<E>> image = given;
   const Rows rows(columns, channels);
   for (int64_t i = 0; i < pixels; ++i)
     for (int64_t tap = 0; tap < taps; ++tap) {
@@ -232,7 +238,7 @@ template <class E>
 void sample_taps(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
                  int64_t channels, int64_t pixels, E* columns) {
   const auto sample = image.pixel_stride == 4   ? gather_four<E>
-                      : image.pixel_stride == 8 ? gather<E, 8>
+                      : image.pixel_stride == 8 ? gather<E, 8, 8>
                                                 : gather<E, kLanes<E>>;
   sample(image, plans, taps, channels, pixels, columns);
 }
