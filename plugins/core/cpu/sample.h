@@ -200,11 +200,11 @@ struct ColumnRows {
   }
 };
 
-// kPixelStride: the image's, where it is known and no more than a vector; or 0.
+// kPixelStride: the image's, where it is one of the usual ones, so that no loop over channels is left;
+// or 0.
 template <class E, int N, int kPixelStride = 0>
 void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int64_t taps,
             int64_t channels, int64_t pixels, E* columns) {
-  static_assert(kPixelStride <= N, "one vector holds a pixel");
   using Rows = ColumnRows<E>;
   StagedImage<Sum<E>> image = given;  // not reloaded after every store
   if (kPixelStride > 0) image.pixel_stride = kPixelStride;
@@ -237,9 +237,12 @@ void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans,
 template <class E>
 void sample_taps(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
                  int64_t channels, int64_t pixels, E* columns) {
-  const auto sample = image.pixel_stride == 4   ? gather_four<E>
-                      : image.pixel_stride == 8 ? gather<E, 8, 8>
-                                                : gather<E, kLanes<E>>;
+  constexpr int N = kLanes<E>;
+  const auto sample = image.pixel_stride == 4    ? gather_four<E>
+                      : image.pixel_stride == 8  ? gather<E, 8, 8>
+                      : image.pixel_stride == 16 ? gather<E, N, 16>
+                      : image.pixel_stride == 32 ? gather<E, N, 32>
+                                                 : gather<E, N>;
   sample(image, plans, taps, channels, pixels, columns);
 }
 
