@@ -31,10 +31,11 @@ struct SmallGroups {
   int64_t bundles, out_pieces;  // out_pieces: of each group's outputs
 };
 
-// kGroups groups of at most kChannels channels, kOuts outputs of each.
-template <int kGroups_, int kChannels_, int kOuts_>
+// kGroups groups of at most kChannels channels, kOuts outputs of each; kBlocks that a processor shall
+// run at a time, as many as there are registers for.
+template <int kGroups_, int kChannels_, int kOuts_, int kBlocks_>
 struct Bundle {
-  static constexpr int kGroups = kGroups_, kChannels = kChannels_, kOuts = kOuts_;
+  static constexpr int kGroups = kGroups_, kChannels = kChannels_, kOuts = kOuts_, kBlocks = kBlocks_;
 };
 
 template <class T>
@@ -46,7 +47,7 @@ __device__ __forceinline__ float number(T value) {
 }
 
 template <class T, class Bundle>
-__global__ void __launch_bounds__(kGroupThreads, 4) small_groups(const SmallGroups<T> p) {
+__global__ void __launch_bounds__(kGroupThreads, Bundle::kBlocks) small_groups(const SmallGroups<T> p) {
   const Coordinates<T>& c = p.coordinates;
   const int64_t units = p.bundles * p.out_pieces;
   const int64_t thread = int64_t{blockIdx.x} * kGroupThreads + threadIdx.x;
@@ -150,10 +151,10 @@ Status run(const Problem& p, const ForwardArgs& args, cudaStream_t stream) {
   job.in_pixels = p.in_pixels();
   job.pixels = p.batch * p.out_pixels();
   if (job.group_channels == 1 && job.group_outs == 1)
-    return status_of(launch<T, Bundle<8, 1, 1>>(job, stream));
-  if (job.group_channels == 1) return status_of(launch<T, Bundle<2, 1, 4>>(job, stream));
-  if (job.group_channels <= 4) return status_of(launch<T, Bundle<1, 4, 4>>(job, stream));
-  return status_of(launch<T, Bundle<1, 7, 4>>(job, stream));
+    return status_of(launch<T, Bundle<8, 1, 1, 4>>(job, stream));
+  if (job.group_channels == 1) return status_of(launch<T, Bundle<2, 1, 4, 4>>(job, stream));
+  if (job.group_channels <= 4) return status_of(launch<T, Bundle<1, 4, 4, 3>>(job, stream));
+  return status_of(launch<T, Bundle<1, 7, 4, 2>>(job, stream));
 }
 
 }  // namespace
