@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# GPUs that the TensorRT plugin is compiled for here; pip install compiles for all that are in use.
+# GPUs that the CUDA kernels are compiled for here; pip install compiles for all that are in use.
 CUDA_ARCHITECTURES ?= 80-real;90
 
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins tools -type f \

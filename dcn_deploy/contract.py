@@ -88,7 +88,8 @@ def check(attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]) -
 def cuda_path(attributes: Mapping[str, Any], tensors: Sequence[TensorSpec | None]) -> str:
     """Which CUDA kernels a deformable convolution takes: "tensor cores", "small groups", "plain".
 
-    A build without CUDA knows too. Args and errors are those of ``check``.
+    Empty where a size that decides is not known. A build without CUDA knows too. Args and errors
+    are those of ``check``.
     """
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)
     path = _core().dcn_deploy_cuda_path(*_arguments(attributes, tensors), *_room(message))

@@ -84,6 +84,8 @@ class DoctorReport:
     versions: Mapping[str, str | None]
     instruction_set: str
     """Of the CPU kernels that were picked."""
+    cuda_architectures: str
+    """The GPUs that the libraries have kernels for; empty: they were built without CUDA."""
     libraries: tuple[LibraryReport, ...]
     runtimes: tuple[RuntimeReport, ...]
 
@@ -261,6 +263,7 @@ def doctor() -> DoctorReport:
         python=platform.python_version(),
         versions=versions,
         instruction_set=contract().instruction_set,
+        cuda_architectures=contract().cuda_architectures,
         libraries=tuple(map(_library, ("torch", "onnxruntime", "tensorrt"))),
         runtimes=(
             _runtime(EAGER, _eager, TOLERANCE, lambda dtype: None, expected=True),

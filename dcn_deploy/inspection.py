@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from . import availability, flops
 from .availability import Verdict
-from .contract import UNKNOWN_DIM, TensorSpec, check, contract
+from .contract import UNKNOWN_DIM, TensorSpec, check, contract, cuda_path
 from .onnx_graph import (
     DeformableNode,
     Form,
@@ -27,6 +27,8 @@ from .onnx_graph import (
     shape_of,
 )
 from .targets import NodeFacts, targets
+
+NO_CUDA_KERNELS = "this build has no CUDA kernels"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class NodeReport:
     """By the contract's names; kernel_shape is empty where nothing says it, and a value of a wrong
     kind is its text. Empty if foreign."""
     constant_weight: bool
+    cuda_kernels: str
+    """Which of our CUDA kernels run it: "tensor cores", or "plain", which takes every shape and is
+    slow; NO_CUDA_KERNELS where the libraries have none. Empty if that cannot be told."""
     valid: bool
     """Whether the op's own check finds nothing wrong, as far as the file says."""
     flops: int | None
@@ -115,16 +120,8 @@ class ModelReport:
         return asdict(self) | {"nodes": nodes}
 
 
-def static_problem(entry: DeformableNode) -> Problem | None:
-    """What the runtime's own check will say, as far as it can be known before running."""
-    cure = "correct the model, and export it again"
-    for name, kind in entry.mistyped.items():
-        given = entry.node.attributes[name]
-        return Problem(
-            f"no runtime accepts it: attribute {name} is {given} ({given.type.name}), expected "
-            f"{kind.name}",
-            cure,
-        )
+def _specs(entry: DeformableNode) -> list[TensorSpec | None] | None:
+    """The inputs as the check sees them; None where a dtype is unknown."""
     if any(dtype_of(value) is None for value in entry.inputs.values()):
         return None
     specs: list[TensorSpec | None] = []
@@ -139,6 +136,30 @@ def static_problem(entry: DeformableNode) -> Problem | None:
             else [dim if isinstance(dim, int) else UNKNOWN_DIM for dim in shape]
         )
         specs.append(TensorSpec(str(dtype_of(entry.inputs[name])), sizes))
+    return specs
+
+
+def _cuda_kernels(entry: DeformableNode, invalid: Problem | None) -> str:
+    specs = None if entry.form == "foreign" or invalid else _specs(entry)
+    if specs is None:
+        return ""
+    path = cuda_path(entry.attributes, specs)
+    return path if contract().cuda_architectures or not path else NO_CUDA_KERNELS
+
+
+def static_problem(entry: DeformableNode) -> Problem | None:
+    """What the runtime's own check will say, as far as it can be known before running."""
+    cure = "correct the model, and export it again"
+    for name, kind in entry.mistyped.items():
+        given = entry.node.attributes[name]
+        return Problem(
+            f"no runtime accepts it: attribute {name} is {given} ({given.type.name}), expected "
+            f"{kind.name}",
+            cure,
+        )
+    specs = _specs(entry)
+    if specs is None:
+        return None
     try:
         check(entry.attributes, specs)
     except ValueError as error:
@@ -199,6 +220,7 @@ def _node_report(entry: DeformableNode, path: Path) -> NodeReport:
         shapes={"output": shape_of(entry.output)} | ({} if foreign else shapes),
         attributes={} if foreign else entry.attributes,
         constant_weight=not foreign and weight is not None and is_constant(weight),
+        cuda_kernels=_cuda_kernels(entry, invalid),
         valid=invalid is None,
         flops=None,
         runtimes=_runtimes(entry, invalid),

@@ -136,6 +136,7 @@ def test_doctor_runs_the_op_in_every_runtime(folder: Path) -> None:
 
     assert report["versions"]["torch"] == torch.__version__
     assert report["instruction_set"] == contract().instruction_set
+    assert report["cuda_architectures"] == contract().cuda_architectures
     assert [library["problem"] for library in report["libraries"]] == ["", "", ""]
     eager, ours, stock, tensorrt = report["runtimes"]
     for runtime in (eager, ours):

@@ -33,7 +33,7 @@ MISUSES = {
     "load_beyond": r"load_matrices\(\): the address is not in the 128 bytes .* \(thread \d+, 0, 0",
     "add_misaligned": "misuse.cpp:.* add4: the address is not aligned to 16 bytes",
     "multiply": "the device is sm_70, and needs to be sm_80 or newer",
-    "deep": "AddressSanitizer: stack-overflow",
+    "deep": "AddressSanitizer: (stack-overflow|SEGV)",  # by where the page below the stack is hit
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import onnx_models
 import pytest
 from onnx import TensorProto, helper
 
-from dcn_deploy import availability
+from dcn_deploy import availability, inspection
 from dcn_deploy.contract import contract
 from dcn_deploy.inspection import NodeReport, inspect_model
 from dcn_deploy.onnx_graph import ModelFileError
@@ -338,3 +339,43 @@ def test_a_model_cut_off_anywhere_is_told_so(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(ModelFileError):
             inspect_model(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "group", "channels", "built_for", "kernels"),
+    [
+        ("float32", 1, 6, "sm_90", "tensor cores"),
+        ("float16", 1, 6, "sm_90", "tensor cores"),
+        ("float64", 1, 6, "sm_90", "plain"),
+        ("float32", 2, 6, "sm_90", "plain"),  # three channels a group
+        ("float32", 1, "C", "sm_90", "tensor cores"),  # the weight says how many
+        ("float32", 1, 6, "", "this build has no CUDA kernels"),
+    ],
+)
+def test_which_cuda_kernels_run_a_node(
+    dtype: str,
+    group: int,
+    channels: int | str,
+    built_for: str,
+    kernels: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = replace(contract(), cuda_architectures=built_for)
+    monkeypatch.setattr(inspection, "contract", lambda: built)
+    given = arrays(dtype)
+    given["weight"] = np.ones((4, 6 // group, 3, 2), dtype)
+    shapes = {"input": ["N", channels, "H", "W"]}
+    model = onnx_models.model(given, ATTRIBUTES | {"group": group}, form="custom", shapes=shapes)
+    assert only_node(save(model, tmp_path)).cuda_kernels == kernels
+
+
+def test_no_cuda_kernels_are_named_where_a_size_is_unknown_or_wrong(tmp_path: Path) -> None:
+    given = arrays()
+    shapes = {"input": ["N", "C", "H", "W"], "weight": [None] * 4}
+    unknown = onnx_models.model(given, ATTRIBUTES, form="custom", constants=(), shapes=shapes)
+    node = only_node(save(unknown, tmp_path))
+    assert (node.valid, node.cuda_kernels) == (True, "")
+    wrong = onnx_models.model(given, ATTRIBUTES | {"offset_group": 4}, form="custom")
+    node = only_node(save(wrong, tmp_path))
+    assert (node.valid, node.cuda_kernels) == (False, "")

@@ -180,6 +180,16 @@ def test_each_form_is_parsed_to_our_plugin_as_it_is(tmp_path: Path) -> None:
         assert result["outputs"][0]["dtype"] == dtype
 
 
+def test_the_plugin_is_told_whether_the_weight_is_constant(tmp_path: Path) -> None:
+    jobs = []
+    for constants in (("weight", "bias"), ("bias",)):
+        path = write_model(tmp_path / f"{len(constants)}.onnx", "portable", constants=constants)
+        jobs.append({"onnx": str(path), "engine": str(tmp_path / "out.engine")})
+    constant, given = (calls_of(result, "DeformConv2d created") for result in build_all(jobs))
+    assert constant == ["DeformConv2d created to build, its weight constant"]
+    assert given == ["DeformConv2d created to build"]
+
+
 def test_engine_carries_the_library_only_if_asked_to(tmp_path: Path) -> None:
     library = dcn_deploy.tensorrt_plugin_library().read_bytes()
     path = str(write_model(tmp_path / "model.onnx", "portable"))

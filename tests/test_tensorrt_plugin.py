@@ -79,6 +79,8 @@ class Problem:
     case: Case
     inputs: Inputs
     creator: int = 0
+    channels_last: bool = False
+    """Whether input and output are so, in TensorRT's format kHWC8."""
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -109,8 +111,11 @@ def write(problem: Problem, folder: Path, name: str) -> None:
         "inputs": [(name_of(tensor.dtype), tuple(tensor.shape)) for tensor in tensors],
         "output": (name_of(output.dtype), tuple(output.shape)),
         "output_bytes": output.nbytes,
+        "channels_last": problem.channels_last,
     }
     (folder / f"{name}.json").write_text(json.dumps(description))
+    if problem.channels_last:
+        tensors[0] = tensors[0].permute(0, 2, 3, 1)
     raw = [tensor.contiguous().view(torch.uint8).flatten().numpy() for tensor in tensors]
     np.savez(folder / f"{name}.npz", *raw)
 
@@ -137,7 +142,11 @@ def run_in_worker(
             bytearray((folder / f"{name}.out").read_bytes() or b"\0"), dtype=torch.uint8
         )
         output = problem.output
-        if output.numel():
+        if output.numel() and problem.channels_last:
+            batch, channels, height, width = output.shape
+            last = raw.view(output.dtype).reshape(batch, height, width, channels)
+            output = last.permute(0, 3, 1, 2)
+        elif output.numel():
             output = raw.view(output.dtype).reshape(output.shape)
         yield name, problem, output
 
@@ -178,6 +187,24 @@ def test_offset_and_mask_may_be_float32_beside_halves(
     problems = [
         (name, Problem(BY_NAME[name], make_inputs(BY_NAME[name], DTYPES[dtype], torch.float32)))
         for name in names
+    ]
+    assert wrong(run_in_worker(libraries, problems, tmp_path)) == {}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_input_and_output_may_have_their_channels_last(
+    libraries: Libraries, dtype: str, tmp_path: Path
+) -> None:
+    asymmetric = replace(BY_NAME["asymmetric"], in_channels=48)
+    cases = [
+        asymmetric,
+        replace(asymmetric, group=1),
+        replace(asymmetric, group=1, offset_group=1, out_channels=16, bias=False, mask=False),
+        replace(asymmetric, group=12, out_channels=24),  # four channels each: the plain kernels
+    ]
+    problems = [
+        (f"{i}", Problem(case, make_inputs(case, DTYPES[dtype]), channels_last=True))
+        for i, case in enumerate(cases)
     ]
     assert wrong(run_in_worker(libraries, problems, tmp_path)) == {}
 

@@ -13,6 +13,8 @@ from ..diagnosis import DoctorReport, RuntimeReport
 from ..diagnosis import doctor as diagnose
 from .output import CHECK_FAILED, MISSING, JsonOption, emit
 
+_NO_CUDA = "none in this build: install nvcc, then install dcn_deploy again"
+
 
 def doctor(as_json: JsonOption = False) -> None:
     """Say what works on this machine, and how to get the rest.
@@ -36,6 +38,7 @@ def _render(report: DoctorReport) -> RenderableType:
     for package, version in report.versions.items():
         versions.add_row(package, version or Text("not installed", "dim"))
     versions.add_row("CPU kernels", report.instruction_set)
+    versions.add_row("CUDA kernels", report.cuda_architectures or Text(_NO_CUDA, "dim"))
     for library in report.libraries:
         where = Text(library.problem, "red") if library.problem else str(library.path)
         versions.add_row(f"{library.host} library", where)

@@ -131,7 +131,10 @@ def _attributes(node: NodeReport) -> str:
         name for name, present in (("mask", node.has_mask), ("bias", node.has_bias)) if present
     ]
     weight = "constant weight" if node.constant_weight else "computed weight"
-    return f"{' '.join(values)}\n{', '.join([*extras, weight])}"
+    lines = [" ".join(values), ", ".join([*extras, weight])]
+    if node.cuda_kernels:
+        lines.append(f"on CUDA: {node.cuda_kernels}")
+    return "\n".join(lines)
 
 
 def _value(value: object) -> str:

@@ -124,14 +124,18 @@ DCN_EXPORT int dcn_deploy_check(const int64_t* attributes, const int64_t* tensor
 }
 
 // Which CUDA kernels the problem takes, for a host that computes float32 exactly: cuda::path(). Takes
-// what dcn_deploy_check() takes. Null, with a message, if the problem is refused.
+// what dcn_deploy_check() takes. Empty if that depends on a size that is not known; null, with a message,
+// if the problem is refused.
 DCN_EXPORT const char* dcn_deploy_cuda_path(const int64_t* attributes, const int64_t* tensors,
                                             const char* const* dtype_names, char* message,
                                             size_t capacity) {
   dcn::Problem problem;
   const int refused =
       reporting(message, capacity, [&] { return check(attributes, tensors, dtype_names, &problem); });
-  return refused ? nullptr : dcn::cuda::path(problem, {});
+  if (refused) return nullptr;
+  for (int64_t size : {problem.in_channels, problem.out_channels, problem.kernel_h, problem.kernel_w})
+    if (size == dcn::kUnknownDim) return "";
+  return dcn::cuda::path(problem, {});
 }
 
 // Nanoseconds that all threads together have spent in each phase of the CPU kernels since the library

@@ -2,6 +2,8 @@
 // what outlives a call, and a word about streams.
 #pragma once
 
+#include <functional>
+
 #include "deform_conv.h"
 
 namespace dcn::cuda {
@@ -24,8 +26,9 @@ inline void* aligned(void* memory) {
 Status allocate(size_t bytes, void** memory);
 void release(void* memory) noexcept;
 
-// Waits until everything that was enqueued on `stream` is done.
-Status wait_for(CUstream_st* stream);
+// Calls `work` with a stream of its own, and waits for what that enqueues. Not the default stream: work
+// there waits for others', and spoils a CUDA graph that another thread captures meanwhile.
+Status run_on_own_stream(const std::function<Status(CUstream_st* stream)>& work);
 
 // Whether what is enqueued on `stream` now is noted for a CUDA graph instead of being done.
 bool is_capturing(CUstream_st* stream);

@@ -68,17 +68,17 @@ class Buffer {
 
 class CudaKernel final : public Kernel {
  public:
-  // The weight of a constant is on the device by now. It is packed on the default stream and waited
-  // for, once: every stream of later runs may read it.
+  // A constant weight is on the device by now: the host has waited for its copy. It is packed and
+  // waited for, once: every stream of later runs may read it.
   CudaKernel(const OrtApi& api, const OrtKernelInfo* info, const Node& node)
       : Kernel(api, node),
         allocator_(api, info),
         packed_weight_(allocator_, allocator_.allocate(cuda::with_alignment(packed_bytes(node)))) {
     if (!packed_weight_.data()) return;
     const cuda::CurrentDevice device(allocator_.device());
-    require_cuda(
-        cuda::pack_weight(node.problem, kOptions, node.weight, packed_weight_.data(), nullptr));
-    require_cuda(cuda::wait_for(nullptr));
+    require_cuda(cuda::run_on_own_stream([&](CUstream_st* stream) {
+      return cuda::pack_weight(node.problem, kOptions, node.weight, packed_weight_.data(), stream);
+    }));
   }
 
  private:

@@ -21,20 +21,26 @@ constexpr Provider kCpu{nullptr, kApiVersion, make_cpu_kernel};
 constexpr Provider kCuda{"CUDAExecutionProvider", kCudaApiVersion, make_cuda_kernel};
 constexpr char kOverrideKey[] = "dcn_deploy.override";
 
+bool is_at_least(const OrtApiBase& host, int wanted_major, uint32_t wanted_minor) {
+  int major = 0;
+  unsigned minor = 0;
+  std::sscanf(host.GetVersionString(), "%d.%u", &major, &minor);
+  return major > wanted_major || (major == wanted_major && minor >= wanted_minor);
+}
+
 // Before 1.24 the host reads the type of every input for the shape callback's sake, and crashes at an
 // absent one that is not the last.
 bool infers_shapes(const OrtApiBase& host) {
-  int major = 0, minor = 0;
-  std::sscanf(host.GetVersionString(), "%d.%d", &major, &minor);
-  return major > 1 || minor >= 24;
+  return is_at_least(host, 1, 24);
 }
 
 // On CUDA only where there is something to run: in a build without kernels, and on a host that lends no
 // scratch memory in the order of its streams (host.h), nodes stay on the CPU, whatever the session's
 // providers. That a host has no such provider is no matter: no node ever comes to it.
 std::vector<const Provider*> providers(const OrtApiBase& host) {
-  if (!*cuda::architectures() || !host.GetApi(kCuda.api_version)) return {&kCpu};
-  return {&kCpu, &kCuda};
+  // An API that the host lacks is not asked for: it would complain on standard error.
+  if (*cuda::architectures() && is_at_least(host, 1, kCudaApiVersion)) return {&kCpu, &kCuda};
+  return {&kCpu};
 }
 
 // A face with all its dtypes on all its providers, as one host knows it.

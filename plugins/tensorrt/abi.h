@@ -32,7 +32,7 @@ enum class DataType : int32_t {
   kINT4 = 9,
 };
 
-enum class TensorFormat : int32_t { kLINEAR = 0 };
+enum class TensorFormat : int32_t { kLINEAR = 0, kHWC8 = 2 };
 
 enum class PluginFieldType : int32_t {
   kFLOAT16 = 0,

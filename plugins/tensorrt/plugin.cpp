@@ -43,6 +43,14 @@ Problem largest(const Attributes& attributes, const nvinfer1::DynamicPluginTenso
   return problem;
 }
 
+// Halves with their channels last, in vectors of eight: where all vectors are whole, as dense as the
+// core wants channels-last data.
+bool is_whole_hwc8(const nvinfer1::PluginTensorDesc& image) {
+  constexpr int64_t kVector = 8;
+  return image.format == TensorFormat::kHWC8 && image.type != DataType::kFLOAT &&
+         image.dims.nbDims == 4 && image.dims.d[1] > 0 && image.dims.d[1] % kVector == 0;
+}
+
 }  // namespace
 
 Plugin::Plugin(const Face& face, std::string node, NodeAttributes attributes)
@@ -64,6 +72,7 @@ nvinfer1::IPluginV3* Plugin::clone() noexcept {
   return guarded<nvinfer1::IPluginV3*>(node_.c_str(), nullptr, [&] {
     auto copy = std::make_unique<Plugin>(face_, node_, attributes_);
     if (problem_) copy->problem_ = std::make_unique<const Problem>(*problem_);
+    copy->channels_last_ = channels_last_;
     return copy.release();
   });
 }
@@ -113,8 +122,10 @@ bool Plugin::supportsFormatCombination(int32_t position,
                                        const nvinfer1::DynamicPluginTensorDesc* tensors,
                                        int32_t input_count, int32_t) noexcept {
   return guarded(node_.c_str(), false, [&] {
-    if (tensors[position].desc.format != TensorFormat::kLINEAR) return false;
-    if (position >= input_count) return tensors[position].desc.type == tensors[kInput].desc.type;
+    const nvinfer1::PluginTensorDesc &tensor = tensors[position].desc, &input = tensors[kInput].desc;
+    const bool is_image = position == kInput || position >= input_count;
+    if (tensor.format != TensorFormat::kLINEAR && !(is_image && is_whole_hwc8(tensor))) return false;
+    if (position >= input_count) return tensor.type == input.type && tensor.format == input.format;
     DataType types[kInputCount] = {};
     for (int32_t i = 0; i < input_count && i < kInputCount; ++i)
       types[i] = i <= position ? tensors[i].desc.type : types[i == kMask ? kOffset : kInput];
@@ -147,6 +158,7 @@ int32_t Plugin::onShapeChange(const nvinfer1::PluginTensorDesc* inputs, int32_t 
     problem_.reset();
     problem_ =
         std::make_unique<const Problem>(checked(attributes_.operation, inputs_of(inputs, input_count)));
+    channels_last_ = inputs[kInput].format == TensorFormat::kHWC8;
     if (attributes_.constant_weight) {
       const Status status = packed_weight_.prepare(*problem_);
       if (!status.ok())
@@ -170,6 +182,7 @@ int32_t Plugin::enqueue(const nvinfer1::PluginTensorDesc*, const nvinfer1::Plugi
     if (problem_->has_bias) args.bias = inputs[kBias];
     if (problem_->has_mask) args.mask = inputs[kMask];
     args.output = outputs[0];
+    args.channels_last = channels_last_;
     const Status status = cuda::forward(*problem_, args, {}, workspace, stream);
     if (!status.ok()) throw Error(status.message);
     return kSuccess;

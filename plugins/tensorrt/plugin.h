@@ -15,9 +15,11 @@ namespace dcn::trt {
 // One object has all three capabilities. A network has one for each node, an execution context a clone
 // of it, which knows the sizes that the context runs with.
 //
-// Data is dense and in the order of its dimensions (kLINEAR), float32, float16 or bfloat16; offset and
-// mask may be float32 beside halves. There is one tactic. float32 is computed as float32, never as
-// TF32, whatever the builder allows: this interface does not tell a plugin what that is.
+// Data is dense, float32, float16 or bfloat16; offset and mask may be float32 beside halves. It is in
+// the order of its dimensions (kLINEAR), or input and output both have their channels last (kHWC8,
+// halves with a multiple of eight channels), which saves the kernels a copy. There is one tactic.
+// float32 is computed as float32, never as TF32, whatever the builder allows: this interface does not
+// tell a plugin what that is.
 class Plugin final : public nvinfer1::IPluginV3,
                      public nvinfer1::IPluginV3OneCore,
                      public nvinfer1::IPluginV3OneBuild,
@@ -74,6 +76,7 @@ class Plugin final : public nvinfer1::IPluginV3,
   const Fields fields_;
   // What onShapeChange() found, for enqueue(); null before.
   std::unique_ptr<const Problem> problem_;
+  bool channels_last_ = false;
   PackedWeight packed_weight_;  // empty unless the weight is constant
 };
 

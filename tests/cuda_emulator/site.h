@@ -1,6 +1,8 @@
 // Where in the kernels' sources a call is written.
 #pragma once
 
+#include <cstring>
+
 namespace emulator {
 
 struct Site {
@@ -9,7 +11,7 @@ struct Site {
 };
 
 inline bool operator==(const Site& a, const Site& b) {
-  return a.file == b.file && a.line == b.line;
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 }  // namespace emulator

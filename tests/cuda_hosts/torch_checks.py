@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,8 +27,14 @@ for _name in ("emulator_launches", "emulator_stalls", "test_streams_asked"):
 STREAM = 0x5EA0
 TOLERANCE = {"float32": 2e-6, "float16": 5e-4, "bfloat16": 5e-3, "float64": 1e-14}
 GRADIENT_TOLERANCE = {name: 2 * most for name, most in TOLERANCE.items()} | {"float64": 1e-13}
+FUSED = replace(BY_NAME["asymmetric"], name="fused", group=1)
 # Where a frontend could go wrong; what the kernels compute is tested elsewhere.
-NAMES = ("asymmetric", "no_bias", "no_mask", "no_bias_no_mask", "batch_0", "groups_straddle")
+CASES = [
+    FUSED,
+    replace(FUSED, name="fused_whole_vectors", in_channels=16, offset_group=2),
+    replace(FUSED, name="fused_no_bias_no_mask", bias=False, mask=False),
+    *(BY_NAME[name] for name in ("asymmetric", "no_bias", "no_mask", "batch_0", "groups_straddle")),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +59,8 @@ def test_this_is_the_cuda_half() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
-def test_forward(name: str, dtype: str) -> None:
-    case = BY_NAME[name]
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_forward(case: Case, dtype: str) -> None:
     inputs = make_inputs(case, DTYPES[dtype])
     output = run(case, inputs)
     assert output.dtype == DTYPES[dtype]
@@ -93,9 +99,8 @@ def check_gradients(case: Case, inputs: Inputs, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
-def test_backward(name: str, dtype: str) -> None:
-    case = BY_NAME[name]
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_backward(case: Case, dtype: str) -> None:
     check_gradients(case, make_inputs(case, DTYPES[dtype]), dtype)
 
 
@@ -111,9 +116,8 @@ def test_backward_of_what_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["asymmetric", "no_mask", "groups_straddle", "depthwise"])
-def test_channels_last_stays_so(name: str, dtype: str) -> None:
-    case = BY_NAME[name]
+@pytest.mark.parametrize("case", [*CASES[:4], CASES[-1]], ids=lambda case: case.name)
+def test_channels_last_stays_so(case: Case, dtype: str) -> None:
     inputs = make_inputs(case, DTYPES[dtype])
     wanted = expected(case, inputs)
     inputs.input = inputs.input.contiguous(memory_format=torch.channels_last)
@@ -222,7 +226,7 @@ def test_only_what_depends_on_them_asks(asked: list[tuple[bool, bool]]) -> None:
 
 @pytest.mark.usefixtures("switches")
 def test_tf32_is_what_the_kernel_then_does() -> None:
-    case = BY_NAME["asymmetric"]
+    case = FUSED
     inputs = make_inputs(case, torch.float32)
     exact = run(case, inputs)
     torch.backends.cuda.matmul.allow_tf32 = True

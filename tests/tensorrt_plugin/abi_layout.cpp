@@ -135,6 +135,7 @@ int main() {
   VALUE(DataType::kINT64);
   VALUE(DataType::kINT4);
   VALUE(TensorFormat::kLINEAR);
+  VALUE(TensorFormat::kHWC8);
   VALUE(PluginFieldType::kFLOAT16);
   VALUE(PluginFieldType::kFLOAT32);
   VALUE(PluginFieldType::kFLOAT64);

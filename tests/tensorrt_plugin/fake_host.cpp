@@ -84,8 +84,8 @@ Shape common(const Tensor& tensor) {
 }
 
 DynamicPluginTensorDesc dynamic(const Tensor& tensor) {
-  return {description(tensor.type, common(tensor)), dims_of(tensor.least), dims_of(tensor.most),
-          dims_of(tensor.most)};
+  return {description(tensor.type, common(tensor), tensor.format), dims_of(tensor.least),
+          dims_of(tensor.most), dims_of(tensor.most)};
 }
 
 struct Dimension final : IDimensionExpr {
@@ -133,8 +133,8 @@ extern "C" __attribute__((visibility("default"))) int32_t getInferLibVersion() n
   return host_version;
 }
 
-PluginTensorDesc description(DataType type, const Shape& shape) {
-  return {dims_of(shape), type, TensorFormat::kLINEAR, -1.0f};
+PluginTensorDesc description(DataType type, const Shape& shape, TensorFormat format) {
+  return {dims_of(shape), type, format, -1.0f};
 }
 
 Field integers(const std::string& name, const std::vector<int32_t>& values) {
@@ -237,7 +237,7 @@ Network::Network(IPluginCreatorV3One* creator, const std::string& node,
   for (int32_t i = 0; i < output.nbDims; ++i)
     output_shape_.push_back(output.d[i]->isConstant() ? output.d[i]->getConstantValue() : -1);
 
-  Tensor result{output_type_, output_shape_, output_shape_};
+  Tensor result{output_type_, output_shape_, output_shape_, inputs[0].format};
   for (size_t i = 0; i < output_shape_.size();
        ++i)  // known of a real host's, which has the expressions
     if (output_shape_[i] < 0) result.most[i] = 1;

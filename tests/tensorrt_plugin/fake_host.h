@@ -41,6 +41,7 @@ std::vector<Field> copy_of(const nvinfer1::PluginFieldCollection* fields);
 struct Tensor {
   nvinfer1::DataType type;
   Shape least, most;
+  nvinfer1::TensorFormat format = nvinfer1::TensorFormat::kLINEAR;
 };
 
 // A library, loaded for a TensorRT of this version (10000 * major + 100 * minor + patch): the layout of
@@ -109,6 +110,7 @@ class Context {
   nvinfer1::PluginTensorDesc output_;
 };
 
-nvinfer1::PluginTensorDesc description(nvinfer1::DataType type, const Shape& shape);
+nvinfer1::PluginTensorDesc description(nvinfer1::DataType type, const Shape& shape,
+                                       nvinfer1::TensorFormat format = nvinfer1::TensorFormat::kLINEAR);
 
 }  // namespace fake

@@ -12,6 +12,7 @@ from pathlib import Path
 
 # nvinfer1::DataType and nvinfer1::PluginFieldType
 TYPES = {"float32": 0, "float16": 1, "int8": 2, "int32": 3, "bool": 4, "bfloat16": 7, "int64": 8}
+LINEAR, HWC8 = 0, 2  # nvinfer1::TensorFormat
 FIELD_INT32, FIELD_FLOAT32, FIELD_CHAR = 5, 1, 6
 
 # 10000 * major + 100 * minor + patch
@@ -34,22 +35,28 @@ class _Tensor(ctypes.Structure):
         ("rank", c_int32),
         ("least", c_int64 * 8),
         ("most", c_int64 * 8),
+        ("format", c_int32),
     )
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor's dtype and its largest shape; ``least`` is its smallest where sizes are dynamic."""
+    """A tensor's dtype and its largest shape; ``least`` is its smallest where sizes are dynamic.
+
+    ``channels_last``: in TensorRT's format kHWC8.
+    """
 
     dtype: str
     shape: Sequence[int]
     least: Sequence[int] | None = None
+    channels_last: bool = False
 
     def native(self) -> _Tensor:
         least = self.shape if self.least is None else self.least
         result = _Tensor(TYPES[self.dtype], len(self.shape))
         result.least[: len(least)] = list(least)
         result.most[: len(self.shape)] = list(self.shape)
+        result.format = HWC8 if self.channels_last else LINEAR
         return result
 
 

@@ -32,6 +32,7 @@ struct FakeField {
 struct FakeTensor {
   int32_t type, rank;
   int64_t least[8], most[8];
+  int32_t format;
 };
 }
 
@@ -85,7 +86,8 @@ API void* fake_build(void* library, int32_t creator, const char* node, const Fak
     for (int32_t i = 0; i < input_count; ++i)
       tensors.push_back({static_cast<nvinfer1::DataType>(inputs[i].type),
                          {inputs[i].least, inputs[i].least + inputs[i].rank},
-                         {inputs[i].most, inputs[i].most + inputs[i].rank}});
+                         {inputs[i].most, inputs[i].most + inputs[i].rank},
+                         static_cast<nvinfer1::TensorFormat>(inputs[i].format)});
     return new fake::Network(static_cast<fake::Library*>(library)->creators().at(creator), node, copies,
                              tensors);
   });
@@ -135,7 +137,8 @@ API int32_t fake_set_shapes(void* context, const FakeTensor* inputs, int32_t inp
                             const FakeTensor* output) {
   const auto describe = [](const FakeTensor& tensor) {
     return fake::description(static_cast<nvinfer1::DataType>(tensor.type),
-                             {tensor.most, tensor.most + tensor.rank});
+                             {tensor.most, tensor.most + tensor.rank},
+                             static_cast<nvinfer1::TensorFormat>(tensor.format));
   };
   std::vector<nvinfer1::PluginTensorDesc> tensors;
   for (int32_t i = 0; i < input_count; ++i) tensors.push_back(describe(inputs[i]));

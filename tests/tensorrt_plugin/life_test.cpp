@@ -111,7 +111,9 @@ void test_creators(const fake::Library& library) {
             std::string("field ") + attribute);
       ++i;
     });
-    check(i == fields->nbFields, "no other field");
+    check(i + 1 == fields->nbFields && !std::strcmp(fields->fields[i].name, "constant_weight") &&
+              fields->fields[i].type == PluginFieldType::kINT32,
+          "field constant_weight, and no other");
   }
 }
 
@@ -124,6 +126,29 @@ void test_dtypes(IPluginCreatorV3One* creator) {
         check(network.output_shape() == fake::Shape{2, 8, 5, 10}, "output shape");
         check(network.workspace_bytes() > 0, "workspace");
       }
+}
+
+// Which formats are taken of a node whose tensors differ from kHWC8's rules in one thing each.
+void test_formats(IPluginCreatorV3One* creator) {
+  const auto taken = [&](DataType type, int64_t in, int64_t out, size_t channels_last) {
+    Tensors inputs = {tensor({2, in, 9, 11}, type), tensor({out, in / 2, 3, 2}, type),
+                      tensor({2, 36, 5, 10}, type), tensor({out}, type), tensor({2, 18, 5, 10}, type)};
+    inputs.at(channels_last).format = nvinfer1::TensorFormat::kHWC8;
+    try {
+      fake::Network(creator, "n", kFields, inputs);
+      return true;
+    } catch (const std::runtime_error& error) {
+      check(!std::strcmp(error.what(), "supportsFormatCombination refused"), "refused there",
+            error.what());
+      return false;
+    }
+  };
+  check(taken(DataType::kHALF, 24, 8, 0), "halves in vectors of eight");
+  check(taken(DataType::kBF16, 24, 16, 0), "either half");
+  check(!taken(DataType::kFLOAT, 24, 8, 0), "not float32");
+  check(!taken(DataType::kHALF, 12, 8, 0), "no vector in part, of the input");
+  check(!taken(DataType::kHALF, 24, 4, 0), "or of the output");
+  for (size_t other : {1, 2, 3, 4}) check(!taken(DataType::kHALF, 24, 8, other), "no other input");
 }
 
 void test_dynamic_shapes(IPluginCreatorV3One* creator) {
@@ -172,6 +197,13 @@ void test_round_trip(IPluginCreatorV3One* creator) {
       check(same(fake::copy_of(runtime->getFieldsToSerialize()), given), "and a plugin made from it");
     }
   }
+  // Whether the weight is constant is kept where it is.
+  for (int32_t constant : {0, 1}) {
+    Fields given = kFields;
+    given.push_back(fake::integers("constant_weight", {constant}));
+    const Fields kept = fake::Network(creator, "n", given, tensors()).serialized();
+    check(same(kept, constant ? given : kFields), "an engine keeps a constant weight");
+  }
   // Left out: the defaults. They are written, so that an engine does not depend on them.
   const fake::Network network(creator, "n", {},
                               {tensor({1, 2, 5, 6}), tensor({3, 2, 2, 3}), tensor({1, 12, 4, 4})});
@@ -206,6 +238,9 @@ void test_refusals(IPluginCreatorV3One* creator) {
   unknown.push_back(fake::integers("stride", {1, 1}));
   refused("unknown attribute stride, expected kernel_shape, strides, pads",
           network(unknown, tensors()));
+  Fields half_constant = kFields;
+  half_constant.push_back(fake::integers("constant_weight", {2}));
+  refused("attribute constant_weight is 2, expected 0 or 1", network(half_constant, tensors()));
   std::vector<unsigned char> huge(sizeof(int64_t), 0);
   huge[5] = 1;  // 2^40
   refused("attribute group is 1099511627776, expected at most",
@@ -261,6 +296,18 @@ void test_contexts(IPluginCreatorV3One* creator) {
   check(context.enqueue(nowhere, nullptr, nullptr, nullptr) == 0, "enqueue of an empty batch");
 }
 
+// Memory of a context's own, taken once and given back; without a GPU there is none, which is no error.
+void test_constant_weight(IPluginCreatorV3One* creator) {
+  Fields fields = with(fake::integers("group", {1}));
+  fields.push_back(fake::integers("constant_weight", {1}));
+  const Tensors inputs = with(1, tensor({8, 12, 3, 2}));
+  const fake::Network network(creator, "layer 7", fields, inputs);
+  const fake::Engine engine(creator, "layer 7", network.serialized());
+  fake::Context one(engine), other(engine);
+  for (fake::Context* context : {&one, &other, &one})
+    check(context->set_shapes(descriptions(inputs), kOutput) == 0, "onShapeChange, constant weight");
+}
+
 // No kernel can be launched: it says so and returns.
 void test_failed_launch(const fake::Library& library, bool emulated) {
   IPluginCreatorV3One* creator = library.creators()[0];
@@ -298,10 +345,12 @@ int main(int argc, char** argv) {
     test_creators(library);
     for (IPluginCreatorV3One* creator : library.creators()) {
       test_dtypes(creator);
+      test_formats(creator);
       test_dynamic_shapes(creator);
       test_round_trip(creator);
       test_refusals(creator);
       test_contexts(creator);
+      test_constant_weight(creator);
     }
     test_failed_launch(library, emulated);
     check(fake::take_log().empty(), "nothing else was logged");

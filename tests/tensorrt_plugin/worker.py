@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,9 @@ def run(host: Host, folder: Path, name: str, *, repeat: bool) -> None:
     arrays = np.load(folder / f"{name}.npz")
     inputs = [Tensor(dtype, shape) for dtype, shape in problem["inputs"]]
     output = Tensor(*problem["output"])
+    if problem["channels_last"]:
+        inputs[0] = replace(inputs[0], channels_last=True)
+        output = replace(output, channels_last=True)
     node = Node(host, problem["attributes"], inputs, problem["creator"], name)
     assert node.output_shape == tuple(output.shape), (name, node.output_shape)
     buffers = [arrays[f"arr_{i}"].copy() for i in range(len(inputs))]

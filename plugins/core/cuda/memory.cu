@@ -31,8 +31,16 @@ void release(void* memory) noexcept {
   cudaFree(memory);  // an error is an earlier one's, or the process ends
 }
 
-Status wait_for(CUstream_st* stream) {
-  return status_of(cudaStreamSynchronize(stream));
+Status run_on_own_stream(const std::function<Status(CUstream_st* stream)>& work) {
+  const NoPartOfCaptures scope;
+  cudaStream_t stream = nullptr;
+  if (const cudaError_t error = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking))
+    return status_of(error);
+  Status status = work(stream);
+  const cudaError_t finished = cudaStreamSynchronize(stream);
+  if (status.ok()) status = status_of(finished);
+  cudaStreamDestroy(stream);
+  return status;
 }
 
 bool is_capturing(CUstream_st* stream) {

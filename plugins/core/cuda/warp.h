@@ -186,7 +186,7 @@ __device__ __forceinline__ void commit_copies() {
 }
 
 // Waits until at most `pending` of the lane's groups, the newest ones, are under way. Other lanes see
-// the data after the next barrier.
+// the data after the next barrier. Before a lane ends, all its copies must have arrived.
 template <int pending>
 __device__ __forceinline__ void wait_copies() {
 #if DCN_HAS_TENSOR_CORES

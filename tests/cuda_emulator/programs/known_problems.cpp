@@ -1,10 +1,11 @@
-// usage: known_problems [MUTATION [forward | backward]]
+// usage: known_problems [MUTATION [forward | backward [SEED]]]
 //
 // Forward and backward passes of a handful of small problems, judged against double. They are chosen so
 // that each kernel goes several times through everything that it shares: steps of the K dimension,
 // taps, segments, tiles, parts of a split sum. Ends with status 1 at the first result that is wrong,
 // with 0 when all are right. MUTATION: the number of the mistake to make, in kernels that were compiled
-// with mistakes in them (tests/test_cuda_mutations.py). The third argument says which half comes first.
+// with mistakes in them (tests/test_cuda_mutations.py). The second argument says which half comes
+// first; SEED is of the order of blocks, warps and lanes.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,8 @@
 #include "dtype.h"
 #include "mutation.h"
 #include "reference.h"
+
+extern "C" void emulator_seed(uint64_t seed);
 
 namespace {
 
@@ -263,6 +266,7 @@ void run_all(const Cases& cases, void (*run)(const Case&)) {
 
 int main(int argc, char** argv) {
   if (argc > 1) chosen_mutation = std::atoi(argv[1]);
+  if (argc > 3) emulator_seed(std::strtoull(argv[3], nullptr, 10));
   const bool backward_first = argc > 2 && std::strcmp(argv[2], "backward") == 0;
   if (backward_first) run_all(kBackward, run_backward);
   run_all(kForward, run_forward);
