@@ -31,6 +31,9 @@ namespace dcn::cuda {
 // The weight is read in stages of this many bytes of output channels.
 inline constexpr int kDepthBytes = 128;
 
+// A block's tile has so many output pixels.
+inline constexpr int kDataPixels = 64;
+
 // Where gradients of offset and mask go: to the tensors, or to partial sums.
 struct CoordinateGradients {
   void* grad_offset;  // [N, offset_group*kH*kW*2, oH, oW] or null
@@ -79,7 +82,7 @@ struct DataTile {
   using Products = Products_;
   using T = typename Products::Element;
   static constexpr int kVector = kVector_, kWords = kVector * static_cast<int>(sizeof(T)) / 4;
-  static constexpr int kPixels = 64, kChannels = kBundleVectors * kVector;
+  static constexpr int kPixels = kDataPixels, kChannels = kBundleVectors * kVector;
   static constexpr int kColumnWarps = kChannels / 16, kRowWarps = kGradientWarps / kColumnWarps;
   static constexpr int kRows = kPixels / kRowWarps / 16, kColumns = 2;  // fragments of a warp
   // 16 bytes more than needed in each row, so that eight rows lie in different banks.
@@ -205,48 +208,74 @@ __device__ __forceinline__ float4 products_of(const float (&grad)[Tile::kVector]
   return sum;
 }
 
-// Step 2: all vectors of all samples of the tile.
+// A vector of a sample, and where its corners lie in the staged image.
+template <class Tile>
+struct VectorSample {
+  int vector, row;
+  uint32_t inside = 0;           // bit i: corner i lies in the image
+  int64_t first = 0;             // element of the top left corner
+  int64_t right = 0, below = 0;  // elements from one corner to the next
+
+  __device__ __forceinline__ VectorSample(const DataGradient<typename Tile::T>& p,
+                                          const typename Tile::Shared& s, int i) {
+    const TileVector<Tile::kPixels> own(i, p.bundles.segment_vectors == 1);
+    vector = own.vector, row = own.row;
+    if (vector >= s.map.vectors) return;
+    const StagedPoint& at = s.points[s.map.slot[vector]][row];
+    const int32_t width = p.coordinates.in_w;
+    const CornerPixels corners(at.point.y.low, at.point.x.low, p.coordinates.in_h, width);
+    right = p.bundles.segment_vectors * Tile::kVector;
+    below = width * right;
+    inside = corners.inside;
+    first = at.image * p.image.image_size + s.map.start[vector] + corners.first * right;
+  }
+  __device__ __forceinline__ bool touches(int corner) const { return inside >> corner & 1; }
+  __device__ __forceinline__ int64_t element(int corner) const {
+    return first + (corner % 2 ? right : 0) + (corner / 2 ? below : 0);
+  }
+};
+
+// Step 2: all vectors of all samples of the tile. The corners of all that a thread owns are under way
+// before it needs the first.
 template <class Tile>
 __device__ __forceinline__ void differentiate_samples(const DataGradient<typename Tile::T>& p,
                                                       typename Tile::Shared& s) {
-  const int32_t stride = p.bundles.segment_vectors * Tile::kVector, width = p.coordinates.in_w;
-#pragma unroll 1
-  for (int i = static_cast<int>(threadIdx.x); i < Tile::kPixels * kBundleVectors; i += kGradientBlock) {
-    const TileVector<Tile::kPixels> own(i, p.bundles.segment_vectors == 1);
-    const int v = own.vector, row = own.row;
-    if (v >= s.map.vectors) continue;
-    const StagedPoint& at = s.points[s.map.slot[v]][row];
-    const CornerPixels corners(at.point.y.low, at.point.x.low, p.coordinates.in_h, width);
-    const CornerWeights weights(at.point.y.fraction, at.point.x.fraction, at.point.mask);
-    const int64_t first =
-        at.image * p.image.image_size + s.map.start[v] + int64_t{corners.first} * stride;
-    const int64_t element[4] = {first, first + stride, first + int64_t{width} * stride,
-                                first + (int64_t{width} + 1) * stride};
+  constexpr int kOwn = Tile::kPixels * kBundleVectors / kGradientBlock;
+  const int thread = static_cast<int>(threadIdx.x);
+  const bool wants_products = p.gradients.grad_offset || p.gradients.grad_mask;
+  Corners4<Tile::kWords> image[kOwn];
+#pragma unroll
+  for (int k = 0; k < kOwn; ++k) {
+    const VectorSample<Tile> own(p, s, thread + k * kGradientBlock);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      image[k].at[i] = {};
+      if (wants_products && own.touches(i))
+        image[k].at[i] = *reinterpret_cast<const Words<Tile::kWords>*>(p.input + own.element(i));
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < kOwn; ++k) {
+    const VectorSample<Tile> own(p, s, thread + k * kGradientBlock);
+    if (own.vector >= s.map.vectors) continue;
     float grad[Tile::kVector];
 #pragma unroll
     for (int c = 0; c < Tile::kVector; c += 4) {
-      const float4 four = s.grads(row, v)[c / 4];
+      const float4 four = s.grads(own.row, own.vector)[c / 4];
       grad[c] = four.x, grad[c + 1] = four.y, grad[c + 2] = four.z, grad[c + 3] = four.w;
     }
-    if (p.gradients.grad_offset || p.gradients.grad_mask) {
-      Corners4<Tile::kWords> image;
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        image.at[i] = {};
-        if (corners.inside >> i & 1)
-          image.at[i] = *reinterpret_cast<const Words<Tile::kWords>*>(p.input + element[i]);
-      }
-      *s.grads(row, v) = products_of<Tile>(grad, image);
-    }
+    if (wants_products) *s.grads(own.row, own.vector) = products_of<Tile>(grad, image[k]);
     if (p.grad_input) {
+      const SamplePoint& at = s.points[s.map.slot[own.vector]][own.row].point;
+      const CornerWeights weights(at.y.fraction, at.x.fraction, at.mask);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        if (!(corners.inside >> i & 1)) continue;
-        const float weight = weights.weight[i];
+        if (!own.touches(i)) continue;
+        float* to = p.grad_input + own.element(i);
+        const float w = weights.weight[i];
 #pragma unroll
         for (int c = 0; c < Tile::kVector; c += 4)
-          add4(p.grad_input + element[i] + c, make_float4(weight * grad[c], weight * grad[c + 1],
-                                                          weight * grad[c + 2], weight * grad[c + 3]));
+          add4(to + c, make_float4(w * grad[c], w * grad[c + 1], w * grad[c + 2], w * grad[c + 3]));
       }
     }
   }
@@ -313,11 +342,15 @@ __global__ void __launch_bounds__(kGradientBlock, 2)
   stream.copy(1);
   commit_copies();
 
+  constexpr int kOwnPoints = kBundleVectors * Tile::kPixels / kGradientBlock;
   int32_t stage = 0;
   for (int32_t tap = first_tap; tap < taps; tap += tap_step) {
-    for (int i = thread; i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
-      const int slot = i / Tile::kPixels, row = i % Tile::kPixels;
-      s.points[slot][row] = point_at(p.coordinates, s.bases[row], s.map.offset_group[slot], tap);
+    RawPoint raw[kOwnPoints];
+#pragma unroll
+    for (int k = 0; k < kOwnPoints; ++k) {
+      const int i = thread + k * kGradientBlock, slot = i / Tile::kPixels;
+      if (slot < s.map.slots)
+        raw[k] = ask_point(p.coordinates, s.bases[i % Tile::kPixels], s.map.offset_group[slot], tap);
     }
     float sum[Tile::kRows][Tile::kColumns][4] = {};
     for (int32_t depth = 0; depth < p.depth_stages; ++depth, ++stage) {
@@ -338,10 +371,15 @@ __global__ void __launch_bounds__(kGradientBlock, 2)
           *reinterpret_cast<float2*>(&s.grad_samples[row][column]) =
               make_float2(sum[i][j][half * 2], sum[i][j][half * 2 + 1]);
         }
+#pragma unroll
+    for (int k = 0; k < kOwnPoints; ++k) {
+      const int i = thread + k * kGradientBlock, slot = i / Tile::kPixels, row = i % Tile::kPixels;
+      if (slot < s.map.slots) s.points[slot][row] = point_of(p.coordinates, s.bases[row], raw[k], tap);
+    }
     __syncthreads();
     differentiate_samples<Tile>(p, s);
     __syncthreads();
-    // The same threads fill in the next tap's points.
+    // Whoever reads a point here writes the next tap's.
     if (p.gradients.grad_offset || p.gradients.grad_mask)
       add_products<Tile>(p, s, bundle, first_pixel, tap);
   }

@@ -23,9 +23,9 @@ namespace {
 #define DCN_CUDA_PROCESSORS 132
 #endif
 constexpr int64_t kWantedBlocks = 2 * DCN_CUDA_PROCESSORS;
-constexpr int64_t kMostRunPixels =
-    16384;                                // tensor cores truncate: longer sums in float32 would show it
-constexpr int64_t kLeastRunPixels = 128;  // fewer are not worth a sum of their own
+// Tensor cores truncate, which longer sums in float32 would show. Fewer are not worth a sum of their
+// own.
+constexpr int64_t kMostRunPixels = 16384, kLeastRunPixels = 128;
 constexpr int64_t kLargestWeightTile = 256 * 64;
 constexpr int64_t kMaxInt32 = INT32_MAX;
 constexpr int64_t kMinGroupChannels = 8;
@@ -150,7 +150,7 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
     job.grad_input = args.grad_input ? grad_input : nullptr;
     job.pixels = static_cast<int32_t>(pixels_of(p));
     job.depth_stages = static_cast<int32_t>(depth_stages(p));
-    const int64_t blocks = divide_up(job.pixels, 64) * bundles.count;
+    const int64_t blocks = divide_up(job.pixels, kDataPixels) * bundles.count;
     const int64_t tap_runs = std::clamp<int64_t>(kWantedBlocks / blocks, 1, p.taps());
     add_pack_columns(launches, p, job, args.weight, packed);
     if (args.grad_input) add_fill_zero<float4>(launches, grad_input, parts.grad_input / 16);

@@ -45,13 +45,19 @@ struct StagedPoint {
   int32_t image;
 };
 
-// Of one tap of one offset group; beyond the last pixel a point outside the image.
+// Of one tap of one offset group, in two steps, so that other work can be done until the loads are
+// there.
 template <class T>
-__device__ __forceinline__ StagedPoint point_at(const Coordinates<T>& c, const PixelBase& at,
-                                                int32_t offset_group, int32_t tap) {
-  if (at.image < 0) return {{{-kBorder, 0}, {-kBorder, 0}, 0}, 0};
-  const int64_t row = (int64_t{at.image} * c.offset_group + offset_group) * c.taps + tap;
-  return {c.point(row, at.pixel, at.y + c.tap_y(tap), at.x + c.tap_x(tap)), at.image};
+__device__ __forceinline__ RawPoint ask_point(const Coordinates<T>& c, const PixelBase& at,
+                                              int32_t offset_group, int32_t tap) {
+  if (at.image < 0) return kNowhere;
+  return c.ask((int64_t{at.image} * c.offset_group + offset_group) * c.taps + tap, at.pixel);
+}
+
+template <class T>
+__device__ __forceinline__ StagedPoint point_of(const Coordinates<T>& c, const PixelBase& at,
+                                                const RawPoint& raw, int32_t tap) {
+  return {c.point(raw, at.y + c.tap_y(tap), at.x + c.tap_x(tap)), at.image < 0 ? 0 : at.image};
 }
 
 // One vector of one sample of a tile of kRows pixels. Neighbouring lanes own neighbours in memory: the

@@ -144,12 +144,18 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
       }
     commit_copies();
   };
-  const auto place_points = [&](int32_t step) {
-    for (int i = thread; i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
-      const int slot = i / Tile::kPixels, row = i % Tile::kPixels;
-      const PixelBase base = base_at(c, p.out.by_pixels, first_pixel + step * Tile::kPixels + row, end);
-      s.points[step % 2][slot][row] = point_at(c, base, s.map.offset_group[slot], tap);
-    }
+  // A thread owns a point of a step, too, where there are enough of them.
+  const int point_slot = thread / Tile::kPixels, point_row = thread % Tile::kPixels;
+  PixelBase base{-1, 0, 0, 0};
+  RawPoint raw = kNowhere;
+  const auto ask_points = [&](int32_t step) {
+    if (point_slot >= s.map.slots) return;
+    base = base_at(c, p.out.by_pixels, first_pixel + step * Tile::kPixels + point_row, end);
+    raw = ask_point(c, base, s.map.offset_group[point_slot], tap);
+  };
+  const auto store_points = [&](int32_t step) {
+    if (point_slot < s.map.slots)
+      s.points[step % 2][point_slot][point_row] = point_of(c, base, raw, tap);
   };
 
   const TileVector<Tile::kPixels> own(thread, p.bundles.segment_vectors == 1);
@@ -183,8 +189,10 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
   ask_grad_output(1);
   s.map.fill(p.bundles, p.image, bundle);
   __syncthreads();
-  place_points(0);
-  place_points(1);
+  ask_points(0);
+  store_points(0);
+  ask_points(1);
+  store_points(1);
   __syncthreads();
   ask_corners(0);
   store_samples(0);
@@ -195,9 +203,10 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
     __syncthreads();
     ask_grad_output(step + 2);
     if (step + 1 < steps) ask_corners(step + 1);
-    if (step + 2 < steps) place_points(step + 2);
+    if (step + 2 < steps) ask_points(step + 2);
     multiply_pixels<Tile>(sum, s.grad_output[step % Tile::kStages], s.samples[step % 2]);
     if (step + 1 < steps) store_samples(step + 1);
+    if (step + 2 < steps) store_points(step + 2);
   }
 
   const int32_t first_channel = p.bundles.vector_in_group(bundle) * Tile::kVector;
