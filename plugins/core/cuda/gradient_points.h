@@ -51,7 +51,7 @@ template <class T>
 __device__ __forceinline__ RawPoint ask_point(const Coordinates<T>& c, const PixelBase& at,
                                               int32_t offset_group, int32_t tap) {
   if (at.image < 0) return kNowhere;
-  return c.ask((int64_t{at.image} * c.offset_group + offset_group) * c.taps + tap, at.pixel);
+  return c.ask(at.image, offset_group * c.taps + tap, at.pixel);
 }
 
 template <class T>

@@ -61,10 +61,10 @@ __global__ void __launch_bounds__(kGroupThreads, Bundle::kBlocks) small_groups(c
   const int32_t first_channel = first_group * p.group_channels;
   const int32_t last_channel = first_channel + groups * p.group_channels - 1;
 
-  const int64_t image = at / c.out_pixels;
+  const auto image = static_cast<int32_t>(at / c.out_pixels);
   const auto pixel = static_cast<int32_t>(at % c.out_pixels);
   const int32_t base_y = c.base_y(pixel), base_x = c.base_x(pixel);
-  const T* const input = p.input + image * p.channels * p.in_pixels;
+  const T* const input = p.input + int64_t{image} * p.channels * p.in_pixels;
   const int64_t channel_stride = p.channels_last ? 1 : p.in_pixels;
   const int64_t pixel_stride = p.channels_last ? p.channels : 1;
   const int32_t first_offsets = p.by_offset_group_channels.quotient(first_channel);
@@ -75,8 +75,8 @@ __global__ void __launch_bounds__(kGroupThreads, Bundle::kBlocks) small_groups(c
   for (int32_t tap = 0; tap < c.taps; ++tap) {
     const int32_t y = base_y + c.tap_y(tap), x = base_x + c.tap_x(tap);
     const auto corners_of = [&](int32_t offset_group) {
-      const int64_t row = (image * c.offset_group + offset_group) * c.taps + tap;
-      return SampleCorners(c.point(row, pixel, y, x), c.in_h, c.in_w);
+      const RawPoint raw = c.ask(image, offset_group * c.taps + tap, pixel);
+      return SampleCorners(c.point(raw, y, x), c.in_h, c.in_w);
     };
     SampleCorners corners = corners_of(first_offsets);
 #pragma unroll
@@ -112,7 +112,8 @@ __global__ void __launch_bounds__(kGroupThreads, Bundle::kBlocks) small_groups(c
       if (g >= groups || first_out + o >= p.group_outs) continue;
       const int64_t out = int64_t{first_group + g} * p.group_outs + first_out + o;
       const float bias = p.bias ? number(p.bias[out]) : 0.0f;
-      p.output[p.channels_last ? at * p.outs + out : (image * p.outs + out) * c.out_pixels + pixel] =
+      p.output[p.channels_last ? at * p.outs + out
+                               : (int64_t{image} * p.outs + out) * c.out_pixels + pixel] =
           Store<T>::from(sum[g][o] + bias);
     }
   }
