@@ -132,12 +132,6 @@ struct Coordinates {
     return {sample_axis(value(raw.y), y, in_h), sample_axis(value(raw.x), x, in_w),
             mask ? value(raw.mask) : 1.0f};
   }
-  // `row`: (image * offset_group + offset group) * taps + tap
-  __device__ __forceinline__ SamplePoint point(int64_t row, int32_t pixel, int32_t y, int32_t x) const {
-    const int64_t at = row * out_pixels + pixel, at_y = at + row * out_pixels;
-    return point(
-        RawPoint{bits(offset, at_y), bits(offset, at_y + out_pixels), mask ? bits(mask, at) : 0}, y, x);
-  }
 };
 
 }  // namespace dcn::cuda

@@ -31,10 +31,11 @@ struct SmallGroups {
   int64_t bundles, out_pieces;  // out_pieces: of each group's outputs
 };
 
-// kGroups groups of at most kChannels channels, kOuts outputs of each.
-template <int kGroups_, int kChannels_, int kOuts_>
+// kGroups groups of at most kChannels channels, kOuts outputs of each; kBlocks that a processor shall
+// run at a time, as many as there are registers for.
+template <int kGroups_, int kChannels_, int kOuts_, int kBlocks_>
 struct Bundle {
-  static constexpr int kGroups = kGroups_, kChannels = kChannels_, kOuts = kOuts_;
+  static constexpr int kGroups = kGroups_, kChannels = kChannels_, kOuts = kOuts_, kBlocks = kBlocks_;
 };
 
 template <class T>
@@ -46,7 +47,7 @@ __device__ __forceinline__ float number(T value) {
 }
 
 template <class T, class Bundle>
-__global__ void __launch_bounds__(kGroupThreads, 4) small_groups(const SmallGroups<T> p) {
+__global__ void __launch_bounds__(kGroupThreads, Bundle::kBlocks) small_groups(const SmallGroups<T> p) {
   const Coordinates<T>& c = p.coordinates;
   const int64_t units = p.bundles * p.out_pieces;
   const int64_t thread = int64_t{blockIdx.x} * kGroupThreads + threadIdx.x;
@@ -60,10 +61,10 @@ __global__ void __launch_bounds__(kGroupThreads, 4) small_groups(const SmallGrou
   const int32_t first_channel = first_group * p.group_channels;
   const int32_t last_channel = first_channel + groups * p.group_channels - 1;
 
-  const int64_t image = at / c.out_pixels;
+  const auto image = static_cast<int32_t>(at / c.out_pixels);
   const auto pixel = static_cast<int32_t>(at % c.out_pixels);
   const int32_t base_y = c.base_y(pixel), base_x = c.base_x(pixel);
-  const T* const input = p.input + image * p.channels * p.in_pixels;
+  const T* const input = p.input + int64_t{image} * p.channels * p.in_pixels;
   const int64_t channel_stride = p.channels_last ? 1 : p.in_pixels;
   const int64_t pixel_stride = p.channels_last ? p.channels : 1;
   const int32_t first_offsets = p.by_offset_group_channels.quotient(first_channel);
@@ -74,8 +75,8 @@ __global__ void __launch_bounds__(kGroupThreads, 4) small_groups(const SmallGrou
   for (int32_t tap = 0; tap < c.taps; ++tap) {
     const int32_t y = base_y + c.tap_y(tap), x = base_x + c.tap_x(tap);
     const auto corners_of = [&](int32_t offset_group) {
-      const int64_t row = (image * c.offset_group + offset_group) * c.taps + tap;
-      return SampleCorners(c.point(row, pixel, y, x), c.in_h, c.in_w);
+      const RawPoint raw = c.ask(image, offset_group * c.taps + tap, pixel);
+      return SampleCorners(c.point(raw, y, x), c.in_h, c.in_w);
     };
     SampleCorners corners = corners_of(first_offsets);
 #pragma unroll
@@ -111,7 +112,8 @@ __global__ void __launch_bounds__(kGroupThreads, 4) small_groups(const SmallGrou
       if (g >= groups || first_out + o >= p.group_outs) continue;
       const int64_t out = int64_t{first_group + g} * p.group_outs + first_out + o;
       const float bias = p.bias ? number(p.bias[out]) : 0.0f;
-      p.output[p.channels_last ? at * p.outs + out : (image * p.outs + out) * c.out_pixels + pixel] =
+      p.output[p.channels_last ? at * p.outs + out
+                               : (int64_t{image} * p.outs + out) * c.out_pixels + pixel] =
           Store<T>::from(sum[g][o] + bias);
     }
   }
@@ -150,10 +152,10 @@ Status run(const Problem& p, const ForwardArgs& args, cudaStream_t stream) {
   job.in_pixels = p.in_pixels();
   job.pixels = p.batch * p.out_pixels();
   if (job.group_channels == 1 && job.group_outs == 1)
-    return status_of(launch<T, Bundle<8, 1, 1>>(job, stream));
-  if (job.group_channels == 1) return status_of(launch<T, Bundle<2, 1, 4>>(job, stream));
-  if (job.group_channels <= 4) return status_of(launch<T, Bundle<1, 4, 4>>(job, stream));
-  return status_of(launch<T, Bundle<1, 7, 4>>(job, stream));
+    return status_of(launch<T, Bundle<8, 1, 1, 4>>(job, stream));
+  if (job.group_channels == 1) return status_of(launch<T, Bundle<2, 1, 4, 4>>(job, stream));
+  if (job.group_channels <= 4) return status_of(launch<T, Bundle<1, 4, 4, 3>>(job, stream));
+  return status_of(launch<T, Bundle<1, 7, 4, 2>>(job, stream));
 }
 
 }  // namespace
