@@ -77,7 +77,8 @@ __device__ __forceinline__ void multiply_pixels(float (&sum)[Tile::kRows][Tile::
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   grad_output += warp % Tile::kOutWarps * kRows * 16 * kBytes;
   samples += warp / Tile::kOutWarps * kColumns * 8 * kBytes;
-#pragma unroll
+  constexpr int kAtOnce = kBytes == 2 ? 2 : 1;  // slices; more of float32 would need too many registers
+#pragma unroll kAtOnce
   for (int pixel = 0; pixel < Tile::kPixels; pixel += Tile::kSlicePixels) {
     uint32_t a[kRows][4], b[kColumns][2];
     if constexpr (kBytes == 2) {
@@ -146,40 +147,42 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
   };
   // A thread owns a point of a step, too, where there are enough of them.
   const int point_slot = thread / Tile::kPixels, point_row = thread % Tile::kPixels;
-  PixelBase base{-1, 0, 0, 0};
   RawPoint raw = kNowhere;
+  const auto base_of_point = [&](int32_t step) {
+    return base_at(c, p.out.by_pixels, first_pixel + step * Tile::kPixels + point_row, end);
+  };
   const auto ask_points = [&](int32_t step) {
-    if (point_slot >= s.map.slots) return;
-    base = base_at(c, p.out.by_pixels, first_pixel + step * Tile::kPixels + point_row, end);
-    raw = ask_point(c, base, s.map.offset_group[point_slot], tap);
+    if (point_slot < s.map.slots)
+      raw = ask_point(c, base_of_point(step), s.map.offset_group[point_slot], tap);
   };
   const auto store_points = [&](int32_t step) {
     if (point_slot < s.map.slots)
-      s.points[step % 2][point_slot][point_row] = point_of(c, base, raw, tap);
+      s.points[step % 2][point_slot][point_row] = point_of(c, base_of_point(step), raw, tap);
   };
 
   const TileVector<Tile::kPixels> own(thread, p.bundles.segment_vectors == 1);
   const int v = own.vector, row = own.row;
   const int32_t pixel_bytes = p.bundles.segment_vectors * Tile::kVector * Tile::kBytes;
   Corners4<Tile::kWords> corners;
-  CornerWeights weights;
   const auto ask_corners = [&](int32_t step) {
     CornerPixels pixels;
     pixels.inside = 0, pixels.first = 0;
-    weights = CornerWeights(0, 0, 0);
     const T* image = p.input;
     int64_t start = 0;
     if (v < s.map.vectors) {
       const StagedPoint& at = s.points[step % 2][s.map.slot[v]][row];
-      const SamplePoint& point = at.point;
-      pixels = CornerPixels(point.y.low, point.x.low, c.in_h, c.in_w);
-      weights = CornerWeights(point.y.fraction, point.x.fraction, point.mask);
+      pixels = CornerPixels(at.point.y.low, at.point.x.low, c.in_h, c.in_w);
       image += at.image * p.image.image_size;
       start = s.map.start[v] * Tile::kBytes;
     }
     corners.load(reinterpret_cast<const unsigned char*>(image), {start, pixel_bytes}, c.in_w, pixels);
   };
   const auto store_samples = [&](int32_t step) {
+    CornerWeights weights(0, 0, 0);
+    if (v < s.map.vectors) {
+      const SamplePoint& point = s.points[step % 2][s.map.slot[v]][row].point;
+      weights = CornerWeights(point.y.fraction, point.x.fraction, point.mask);
+    }
     *reinterpret_cast<Words<Tile::kWords>*>(s.samples[step % 2] + row * Tile::kSamplePitch +
                                             v * Tile::kWords * 4) =
         corners.template sample<typename Tile::Products>(weights);
