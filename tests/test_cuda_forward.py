@@ -14,7 +14,7 @@ import torch
 from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs
 from cuda_core.core import Core, CudaError, Options
 from cuda_core.judging import FORWARD as KINDS
-from cuda_core.judging import VARIED, error_of, fast, relative_error
+from cuda_core.judging import OF_RANDOM_PROBLEMS, VARIED, error_of, fast, relative_error
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from problems import valid_cases
@@ -113,7 +113,7 @@ def test_random_problems(
             output = watched.forward(
                 case, inputs, options, packed=packed, channels_last=channels_last
             )
-            yield repr(case), error_of(output, case, inputs)
+            yield repr(case), error_of(output, case, inputs, OF_RANDOM_PROBLEMS)
 
     assert wrong(errors(), KINDS[kind].tolerance) == {}
 

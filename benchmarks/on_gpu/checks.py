@@ -14,6 +14,7 @@ from cuda_core.core import Call, Core
 from cuda_core.judging import (
     BACKWARD,
     FORWARD,
+    OF_RANDOM_PROBLEMS,
     VARIED,
     Kind,
     error_of,
@@ -192,10 +193,10 @@ def random_problems(core: Core, count: int) -> str:
             inputs = make_inputs(case, kind.dtype, seed=seed)
             how = {"packed": draw.random() < 0.5, "channels_last": draw.random() < 0.5}
             output = core.forward(case, on(core.device, inputs), kind.options, **how)
-            error = error_of(output.cpu(), case, inputs)
+            error = error_of(output.cpu(), case, inputs, OF_RANDOM_PROBLEMS)
             worst.add(f"{name}, {how}, seed {seed}, {case}", error, kind.tolerance)
             back = BACKWARD[name]
-            for gradient, off in gradient_errors(core, case, inputs, back):
+            for gradient, off in gradient_errors(core, case, inputs, back, OF_RANDOM_PROBLEMS):
                 worst.add(f"{name}, {gradient}, seed {seed}, {case}", off, back.tolerance)
     return f"{count} problems: {worst.line()}"
 

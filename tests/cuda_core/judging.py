@@ -64,21 +64,23 @@ def on(device: str, inputs: Inputs) -> Inputs:
     return Inputs(*(t if t is None else t.to(device) for t in inputs.tensors()))  # type: ignore[arg-type]
 
 
-def relative_error(actual: Tensor, wanted: Tensor) -> float:
-    """‖actual - wanted‖ / ‖wanted‖, or to a tenth of what random inputs give, if that is more.
+# A random problem may sample nothing but the last millionth of a pixel at the image's edge. What is left
+# of such a weight has few digits in float32, so errors there are judged against a tenth of what random
+# inputs give, if the result is less.
+OF_RANDOM_PROBLEMS = 0.1
 
-    A random problem may sample nothing but the last millionth of a pixel at the image's edge. What
-    is left of such a weight has few digits in float32.
-    """
+
+def relative_error(actual: Tensor, wanted: Tensor, least: float = 0.0) -> float:
+    """‖actual - wanted‖ / ‖wanted‖, or to that of a tensor of ``least``, if that is more."""
     assert actual.shape == wanted.shape
-    least = 0.1 * max(wanted.numel(), 1) ** 0.5
     difference = (actual.double() - wanted.double()).norm()
-    return float(difference / wanted.double().norm().clamp_min(least))
+    scale = wanted.double().norm().clamp_min(max(least * wanted.numel() ** 0.5, 1e-30))
+    return float(difference / scale)
 
 
-def error_of(output: Tensor, case: Case, inputs: Inputs) -> float:
+def error_of(output: Tensor, case: Case, inputs: Inputs, least: float = 0.0) -> float:
     """The relative error of an output, wherever it is."""
-    return relative_error(output, expected(case, inputs).to(output.device))
+    return relative_error(output, expected(case, inputs).to(output.device), least)
 
 
 def grad_output_of(case: Case, inputs: Inputs) -> Tensor:
@@ -115,11 +117,11 @@ def gradients(
 
 
 def gradient_errors(
-    core: Core, case: Case, inputs: Inputs, kind: Kind
+    core: Core, case: Case, inputs: Inputs, kind: Kind, least: float = 0.0
 ) -> Iterator[tuple[str, float]]:
     """The relative error of each gradient; ``inputs`` are on the CPU."""
     exact = reference_gradients(case, inputs)
     found = gradients(core, case, inputs, kind.options)
     assert set(found) == set(exact)
     for name, gradient in found.items():
-        yield name, relative_error(gradient, exact[name])
+        yield name, relative_error(gradient, exact[name], least)
