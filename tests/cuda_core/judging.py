@@ -64,9 +64,9 @@ def on(device: str, inputs: Inputs) -> Inputs:
     return Inputs(*(t if t is None else t.to(device) for t in inputs.tensors()))  # type: ignore[arg-type]
 
 
-# A random problem may sample nothing but the last millionth of a pixel at the image's edge. What is left
-# of such a weight has few digits in float32, so errors there are judged against a tenth of what random
-# inputs give, if the result is less.
+# A random problem may sample nothing but the last millionth of a pixel at the image's edge. What is
+# left of such a weight has few digits in float32, so errors there are judged against a tenth of what
+# random inputs give, if the result is less.
 OF_RANDOM_PROBLEMS = 0.1
 
 
