@@ -341,7 +341,7 @@ def graph(core: Core) -> str:
             captured.replay()
             torch.cuda.synchronize()
             worst.add(case.name, error_of(_output(call), case, inputs), kind.tolerance)
-            exact = reference_gradients(case, on("cpu", inputs))
+            exact = exact_gradients(core, case, on("cpu", inputs))
             for (name, wanted), found in zip(exact.items(), _present(back.results), strict=True):
                 error = relative_error(found.cpu(), wanted)
                 worst.add(f"{case.name}, {name}", error, back_kind.tolerance)

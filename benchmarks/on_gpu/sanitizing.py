@@ -25,7 +25,7 @@ def sanitize(core: Core, library: Path, tool: str, quick: bool) -> str:
     program = _find()
     done = subprocess.run(
         [
-            *(program, "--tool", tool, "--error-exitcode", "9", "--kernel-name", "kns=dcn"),
+            *(program, "--tool", tool, "--error-exitcode", "9"),
             *(sys.executable, str(_CASES), str(library)),
         ],
         # Every tensor is a block of its own, beside which there is nothing.

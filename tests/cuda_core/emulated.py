@@ -41,6 +41,8 @@ def _quick() -> Path:
 class EmulatedCore:
     """Has the methods of ``Core`` that return plain values or tensors."""
 
+    emulated, device = True, "cpu"
+
     def __init__(self, *, watched: bool) -> None:
         self._library, self._watched = library(watched=watched), watched
         self._worker: subprocess.Popen[bytes] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,16 @@ def find_nvcc() -> str | None:
     return next(filter(None, map(shutil.which, ["nvcc", *beside])), None)
 
 
+def _version(nvcc: str) -> str:
+    return subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def major_version(nvcc: str) -> int:
+    found = re.search(r"release (\d+)\.", _version(nvcc))
+    assert found
+    return int(found.group(1))
+
+
 def cuda_sources() -> list[Path]:
     return sorted((CORE / "cuda").glob("*.cu"))
 
@@ -38,8 +49,7 @@ def for_architectures(capabilities: Iterable[int]) -> list[str]:
 
 def digest(nvcc: str, *beside: Path) -> str:
     """Of everything that a compilation depends on: the compiler, the core, and files ``beside``."""
-    version = subprocess.run([nvcc, "--version"], capture_output=True, check=True).stdout
-    found = hashlib.sha256(version + " ".join(FLAGS).encode())
+    found = hashlib.sha256((_version(nvcc) + " ".join(FLAGS)).encode())
     sources = [*CORE.glob("*.h"), *CORE.glob("*.cpp"), *(CORE / "cuda").iterdir(), *beside]
     for path in sorted(sources):
         found.update(path.name.encode() + path.read_bytes())

@@ -17,7 +17,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .nvcc import FLAGS, ROOT, BuildError, cuda_sources, digest, find_nvcc, for_architectures, run
+from .nvcc import (
+    FLAGS,
+    ROOT,
+    BuildError,
+    cuda_sources,
+    digest,
+    find_nvcc,
+    for_architectures,
+    major_version,
+    run,
+)
 
 KEPT = ROOT / "build" / "cuda-resources"
 CHECKED = (80, 90)
@@ -44,6 +54,7 @@ class Compiled:
     size: int  # bytes of device code, for all architectures together
 
 
+SMALL = "--compress-mode=size"  # as plugins/core/CMakeLists.txt has it
 _ENTRY = re.compile(
     r"Compiling entry function '(?P<name>\w+)' for '(?P<architecture>sm_\w+)'\n.*?"
     r"(?P<stack>\d+) bytes stack frame, (?P<stores>\d+) bytes spill stores, "
@@ -77,6 +88,8 @@ def compiled(source: Path, architectures: Sequence[int] = CHECKED) -> Compiled:
     log, binary = folder / f"{source.stem}.log", folder / f"{source.stem}.fatbin"
     if not log.is_file():
         flags = [*FLAGS, *for_architectures(architectures), "-Xptxas=-v", "--fatbin"]
+        if major_version(nvcc) >= 13:
+            flags.append(SMALL)
         said = run([nvcc, *flags, str(source), "-o", str(binary)])
         unfinished = log.with_suffix(".part")
         unfinished.write_text(said)
