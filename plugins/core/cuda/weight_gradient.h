@@ -77,7 +77,8 @@ __device__ __forceinline__ void multiply_pixels(float (&sum)[Tile::kRows][Tile::
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   grad_output += warp % Tile::kOutWarps * kRows * 16 * kBytes;
   samples += warp / Tile::kOutWarps * kColumns * 8 * kBytes;
-  constexpr int kAtOnce = kBytes == 2 ? 2 : 1;  // slices; more of float32 would need too many registers
+  // Slices: more of float32 would need too many registers.
+  [[maybe_unused]] constexpr int kAtOnce = kBytes == 2 ? 2 : 1;
 #pragma unroll kAtOnce
   for (int pixel = 0; pixel < Tile::kPixels; pixel += Tile::kSlicePixels) {
     uint32_t a[kRows][4], b[kColumns][2];
