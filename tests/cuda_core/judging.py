@@ -65,8 +65,8 @@ def on(device: str, inputs: Inputs) -> Inputs:
 
 
 # A random problem may sample nothing but the last millionth of a pixel at the image's edge. What is
-# left of such a weight has few digits in float32, so errors there are judged against a tenth of what
-# random inputs give, if the result is less.
+# left of such a weight has few digits in float32, so errors there are judged against a tenth of
+# what random inputs give, if the result is less.
 OF_RANDOM_PROBLEMS = 0.1
 
 
