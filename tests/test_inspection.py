@@ -347,7 +347,7 @@ def test_a_model_cut_off_anywhere_is_told_so(tmp_path: Path) -> None:
         ("float32", 1, 6, "sm_90", "tensor cores"),
         ("float16", 1, 6, "sm_90", "tensor cores"),
         ("float64", 1, 6, "sm_90", "plain"),
-        ("float32", 2, 6, "sm_90", "plain"),  # three channels a group
+        ("float32", 2, 6, "sm_90", "small groups"),  # of three channels
         ("float32", 1, "C", "sm_90", "tensor cores"),  # the weight says how many
         ("float32", 1, 6, "", "this build has no CUDA kernels"),
     ],
