@@ -104,7 +104,9 @@ def _sentences(report: dict[str, Any]) -> Iterable[str]:
         for name in others:
             yield f"- {name}: {_range([r['ms'][name] / r['ms'][best] for r in rows])} times {best}."
     for row in sections.get("memory", ()):
-        needs = ", ".join(f"{_TITLES[name]} {mib:.0f} MiB" for name, mib in row["mib"].items())
+        needs = ", ".join(
+            f"{_TITLES[name]} {max(mib, 0.0):.0f} MiB" for name, mib in row["mib"].items()
+        )
         yield (
             f"- Memory beyond inputs and results on {memory.LAYER.name}, {row['pass']}, batch "
             f"{row['batch']}: {needs}."
