@@ -117,7 +117,10 @@ def sheet(data: list[dict[str, Any]]) -> Sheet:
     rows = [
         [
             f"{row['pass']}, batch {row['batch']}",
-            *("-" if (mib := row["mib"].get(name)) is None else f"{max(mib, 0.0):.0f}" for name in _FORWARD),
+            *(
+                "-" if (mib := row["mib"].get(name)) is None else f"{max(mib, 0.0):.0f}"
+                for name in _FORWARD
+            ),
         ]
         for row in data
     ]

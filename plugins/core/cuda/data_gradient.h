@@ -383,6 +383,8 @@ __global__ void __launch_bounds__(kGradientBlock, 2)
     if (p.gradients.grad_offset || p.gradients.grad_mask)
       add_products<Tile>(p, s, bundle, first_pixel, tap);
   }
+#else
+  __trap();  // where PTX of an older GPU than the products need came to run
 #endif
 }
 
