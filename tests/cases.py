@@ -253,3 +253,16 @@ CASES: list[Case] = [
 
 assert len({case.name for case in CASES}) == len(CASES) >= 60
 BY_NAME = {case.name: case for case in CASES}
+
+# Layers of published models, which fill a GPU.
+LARGE = [
+    replace(BY_NAME["centernet_64"], name="64 to 64, 90x160", size=(90, 160)),
+    replace(
+        BY_NAME["centernet_64"],
+        name="256 to 256, 50x84",
+        in_channels=256,
+        out_channels=256,
+        size=(50, 84),
+    ),
+    replace(BY_NAME["basicvsr_16_offset_groups"], name="16 offset groups, 90x160", size=(90, 160)),
+]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from cases import BY_NAME, CASES, Case, Inputs, expected, make_inputs
+from cases import BY_NAME, CASES, LARGE, Case, Inputs, expected, make_inputs
 from cuda_core.core import Call, Core
 from cuda_core.judging import (
     BACKWARD,
@@ -67,21 +67,7 @@ def extent(*, device: str, quick: bool) -> Extent:
     """On the emulator, enough to try the checks themselves."""
     if device == "cpu":
         return Extent((BY_NAME["asymmetric"], BY_NAME["channels_17_to_31"]), 2, quick)
-    return Extent((*CASES, *_LARGE), 50 if quick else 500, quick)
-
-
-# Layers of published models, which fill a GPU.
-_LARGE = [
-    replace(BY_NAME["centernet_64"], name="64 to 64, 90x160", size=(90, 160)),
-    replace(
-        BY_NAME["centernet_64"],
-        name="256 to 256, 50x84",
-        in_channels=256,
-        out_channels=256,
-        size=(50, 84),
-    ),
-    replace(BY_NAME["basicvsr_16_offset_groups"], name="16 offset groups, 90x160", size=(90, 160)),
-]
+    return Extent((*CASES, *LARGE), 50 if quick else 500, quick)
 
 
 class Worst:
@@ -270,7 +256,7 @@ def need_gpu(core: Core) -> None:
 
 def _large_calls(core: Core) -> Iterator[tuple[Kind, Case, Inputs, Call]]:
     for name in ("float16", "float32"):
-        for case in _LARGE[1:]:
+        for case in LARGE[1:]:
             kind = FORWARD[name]
             inputs = on("cuda", make_inputs(case, kind.dtype))
             yield kind, case, inputs, core.prepare_forward(case, inputs, kind.options)

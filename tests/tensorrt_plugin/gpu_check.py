@@ -33,7 +33,7 @@ package.__path__ = [str(ROOT / "dcn_deploy")]
 sys.modules.setdefault("dcn_deploy", package)
 
 import fake_host  # noqa: E402
-from cases import BY_NAME, CASES, DTYPES, Case, Inputs, expected, make_inputs  # noqa: E402
+from cases import BY_NAME, CASES, DTYPES, LARGE, Case, Inputs, expected, make_inputs  # noqa: E402
 
 from dcn_deploy.tolerances import TOLERANCE  # noqa: E402
 
@@ -44,18 +44,6 @@ KINDS = [
     ("bfloat16", "bfloat16"),
     ("float16", "float32"),
     ("bfloat16", "float32"),
-]
-# Layers of published models, which fill a GPU and take several chunks of pixels.
-LARGE = [
-    replace(BY_NAME["centernet_64"], name="64 to 64, 90x160", size=(90, 160)),
-    replace(
-        BY_NAME["centernet_64"],
-        name="256 to 256, 50x84",
-        in_channels=256,
-        out_channels=256,
-        size=(50, 84),
-    ),
-    replace(BY_NAME["basicvsr_16_offset_groups"], name="16 offset groups, 90x160", size=(90, 160)),
 ]
 RTX_CASES = ("asymmetric", "no_mask", "groups_straddle", "depthwise", "centernet_64")
 
