@@ -55,7 +55,7 @@ class Mutant:
     """One file with all its mistakes in it."""
 
     def __init__(self, path: Path, first_number: int) -> None:
-        self.path = path
+        self.name = path.relative_to(KERNELS).as_posix()
         self.mutations: list[Mutation] = []
         self._next = first_number
         lines = path.read_text().splitlines(keepends=True)
@@ -77,7 +77,7 @@ class Mutant:
     def _number(self, what: str) -> str:
         number = self._next
         self._next += 1
-        self.mutations.append(Mutation(number, self.path.name, what, *self._place))
+        self.mutations.append(Mutation(number, self.name, what, *self._place))
         return f"::mutated({number})"
 
     def _barrier(self, match: re.Match[str]) -> str:
@@ -104,8 +104,8 @@ class Mutant:
 def mutants() -> Iterator[Mutant]:
     """Every source and header of the kernels, mistakes numbered through from 1."""
     number = 1
-    for path in sorted(KERNELS.iterdir()):
-        if path.name == DECLARATIONS:
+    for path in sorted(KERNELS.rglob("*.*")):
+        if path == KERNELS / DECLARATIONS:
             continue
         mutant = Mutant(path, number)
         number += len(mutant.mutations)
@@ -115,12 +115,13 @@ def mutants() -> Iterator[Mutant]:
 def write_mutants(folder: Path) -> None:
     """Write the kernels with all mistakes in them; what has not changed keeps its time."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {mutant.path.name: mutant.text for mutant in mutants()}
+    texts = {mutant.name: mutant.text for mutant in mutants()}
     texts[DECLARATIONS] = (KERNELS / DECLARATIONS).read_text()
-    for path in folder.iterdir():
-        if path.name not in texts:
+    for path in folder.rglob("*.*"):
+        if path.relative_to(folder).as_posix() not in texts:
             path.unlink()
     for name, text in texts.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text)

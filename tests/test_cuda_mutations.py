@@ -31,7 +31,7 @@ HARMLESS = {
         "if (threadIdx.x == 0) grad_bias[channel] = Store<T>::from(sum);",
     ): "a block has one channel, unless there are more than 2^31 - 1 of them",
     (
-        "gradient_layouts.cu",
+        "backward/gradient_layouts.cu",
         "without __syncthreads()",
         "Store<T>::from(s.rows[row][column]);",
     ): "a block has one tile, unless there are more than 2^31 - 1 of them",
@@ -87,7 +87,7 @@ def test_memory_is_used_as_it_may_be() -> None:
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
 def test_a_mistake_shows(mutation: Mutation, program: Path) -> None:
-    backward = re.search("backward|gradient|bundle|elementwise|product.h", mutation.file)
+    backward = re.search("backward|gradient|elementwise|product.h", mutation.file)
     done = run(program, str(mutation.number), "backward" if backward else "forward")
     if why := reason(mutation):
         assert done.returncode == 0, f"it is not true that {why}"
@@ -97,7 +97,7 @@ def test_a_mistake_shows(mutation: Mutation, program: Path) -> None:
 
 def test_every_barrier_and_stage_is_found() -> None:
     """As they are written, the patterns of ``cuda_mutations`` know them."""
-    assert {mutant.path.name: mutant.unknown for mutant in MUTANTS if mutant.unknown} == {}
+    assert {mutant.name: mutant.unknown for mutant in MUTANTS if mutant.unknown} == {}
     for kind in (
         "without __syncthreads()",
         "without sync_warp()",

@@ -5,7 +5,7 @@
 // name: a mistake in their order shows here and not as a wrong result.
 #include <string>
 
-#include "cuda/plan.h"
+#include "cuda/forward/plan.h"
 #include "deform_conv.h"
 
 #define DCN_EXPORT extern "C" __attribute__((visibility("default")))

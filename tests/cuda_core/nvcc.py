@@ -36,7 +36,7 @@ def major_version(nvcc: str) -> int:
 
 
 def cuda_sources() -> list[Path]:
-    return sorted((CORE / "cuda").glob("*.cu"))
+    return sorted((CORE / "cuda").rglob("*.cu"))
 
 
 def for_architectures(capabilities: Iterable[int]) -> list[str]:
@@ -50,7 +50,7 @@ def for_architectures(capabilities: Iterable[int]) -> list[str]:
 def digest(nvcc: str, *beside: Path) -> str:
     """Of everything that a compilation depends on: the compiler, the core, and files ``beside``."""
     found = hashlib.sha256((_version(nvcc) + " ".join(FLAGS)).encode())
-    sources = [*CORE.glob("*.h"), *CORE.glob("*.cpp"), *(CORE / "cuda").iterdir(), *beside]
+    sources = [*CORE.glob("*.h"), *CORE.glob("*.cpp"), *(CORE / "cuda").rglob("*.*"), *beside]
     for path in sorted(sources):
         found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:12]

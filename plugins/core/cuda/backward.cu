@@ -6,11 +6,11 @@
 
 #include <algorithm>
 
+#include "backward/fused_backward.h"
 #include "deform_conv.h"
 #include "device.h"
 #include "elementwise.h"
-#include "fused_backward.h"
-#include "plain.h"
+#include "plain/plain.h"
 
 namespace dcn::cuda {
 namespace {

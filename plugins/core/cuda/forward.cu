@@ -6,11 +6,11 @@
 #include "channels_last.h"
 #include "deform_conv.h"
 #include "device.h"
-#include "launch_fused.h"
-#include "pack_weight.h"
-#include "plain.h"
-#include "plan.h"
-#include "small_groups.h"
+#include "forward/launch_fused.h"
+#include "forward/pack_weight.h"
+#include "forward/plan.h"
+#include "forward/small_groups.h"
+#include "plain/plain.h"
 
 namespace dcn::cuda {
 namespace {

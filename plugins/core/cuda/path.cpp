@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "deform_conv.h"
-#include "plan.h"
+#include "forward/plan.h"
 
 namespace dcn::cuda {
 namespace {

@@ -8,12 +8,12 @@
 // No matrix of columns is ever in memory. A gradient that is not wanted costs nothing.
 #include <algorithm>
 
-#include "channels_last.h"
-#include "elementwise.h"
+#include "../channels_last.h"
+#include "../elementwise.h"
+#include "../launch.h"
 #include "fused_backward.h"
 #include "gradient_kernels.h"
 #include "gradient_layouts.h"
-#include "launch.h"
 
 namespace dcn::cuda {
 namespace {

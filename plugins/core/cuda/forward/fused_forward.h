@@ -15,10 +15,10 @@
 
 #include <cstdint>
 
+#include "../products.h"
+#include "../sampler.h"
+#include "../warp.h"
 #include "output_tile.h"
-#include "products.h"
-#include "sampler.h"
-#include "warp.h"
 
 namespace dcn::cuda {
 

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
+#include "../warp.h"
 #include "dtype.h"
-#include "warp.h"
 
 namespace dcn::cuda {
 

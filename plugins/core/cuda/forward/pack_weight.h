@@ -4,8 +4,8 @@
 
 #include <cuda_runtime.h>
 
+#include "../k_order.h"
 #include "deform_conv.h"
-#include "k_order.h"
 
 namespace dcn::cuda {
 

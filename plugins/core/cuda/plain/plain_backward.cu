@@ -14,10 +14,10 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "../device.h"
+#include "../elementwise.h"
+#include "../launch.h"
 #include "deform_conv.h"
-#include "device.h"
-#include "elementwise.h"
-#include "launch.h"
 #include "plain.h"
 #include "plain_chunks.h"
 #include "plain_gradients.h"

@@ -7,9 +7,9 @@
 
 #include <cstdint>
 
-#include "channels_last.h"
+#include "../channels_last.h"
+#include "../segments.h"
 #include "deform_conv.h"
-#include "segments.h"
 
 namespace dcn::cuda {
 

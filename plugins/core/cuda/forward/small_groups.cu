@@ -6,12 +6,12 @@
 
 #include <cstdint>
 
-#include "coordinates.h"
-#include "device.h"
-#include "divider.h"
+#include "../coordinates.h"
+#include "../device.h"
+#include "../divider.h"
+#include "../warp.h"
 #include "dtype.h"
 #include "small_groups.h"
-#include "warp.h"
 
 namespace dcn::cuda {
 

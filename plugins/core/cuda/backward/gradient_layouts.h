@@ -4,8 +4,8 @@
 
 #include <cuda_runtime.h>
 
+#include "../launch.h"
 #include "data_gradient.h"
-#include "launch.h"
 #include "weight_gradient.h"
 
 namespace dcn::cuda {

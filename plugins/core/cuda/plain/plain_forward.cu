@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
+#include "../device.h"
+#include "../launch.h"
 #include "deform_conv.h"
-#include "device.h"
-#include "launch.h"
 #include "plain.h"
 #include "plain_chunks.h"
 #include "plain_multiply.h"

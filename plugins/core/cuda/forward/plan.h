@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
+#include "../k_order.h"
 #include "deform_conv.h"
-#include "k_order.h"
 
 namespace dcn::cuda {
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "sampler.h"
+#include "../sampler.h"
 
 namespace dcn::cuda {
 

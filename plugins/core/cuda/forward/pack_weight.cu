@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
+#include "../sampler.h"
 #include "pack_weight.h"
-#include "sampler.h"
 
 namespace dcn::cuda {
 

@@ -1,7 +1,7 @@
 #include <cuda_runtime.h>
 
+#include "../elementwise.h"
 #include "dtype.h"
-#include "elementwise.h"
 #include "gradient_layouts.h"
 
 namespace dcn::cuda {

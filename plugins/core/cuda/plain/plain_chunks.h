@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "../launch.h"
 #include "deform_conv.h"
-#include "launch.h"
 #include "plain_position.h"
 #include "plain_product.h"
 #include "plain_sample.h"

@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "../coordinates.h"
+#include "../divider.h"
+#include "../products.h"
 #include "bundles.h"
-#include "coordinates.h"
-#include "divider.h"
-#include "products.h"
 
 namespace dcn::cuda {
 

@@ -19,12 +19,12 @@
 
 #include <cstdint>
 
+#include "../coordinates.h"
+#include "../products.h"
+#include "../sampler.h"
+#include "../warp.h"
 #include "bundles.h"
-#include "coordinates.h"
 #include "gradient_points.h"
-#include "products.h"
-#include "sampler.h"
-#include "warp.h"
 
 namespace dcn::cuda {
 

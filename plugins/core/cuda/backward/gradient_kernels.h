@@ -1,8 +1,8 @@
 // Launches the fused backward kernels. They take long to compile: one file each.
 #pragma once
 
+#include "../launch.h"
 #include "data_gradient.h"
-#include "launch.h"
 #include "weight_gradient.h"
 
 namespace dcn::cuda {
