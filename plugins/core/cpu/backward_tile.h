@@ -101,7 +101,7 @@ void sample_columns(const BackwardTile& tile, BackwardScratch<A>* scratch) {
   const StagedImage<A> image = segment_image<A>(layout, tile.source.staged, segment);
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
   // The columns are those of differentiate_samples, to the last bit.
-  const auto sample = image.pixel_stride < 8 ? gather<A, 4> : sample_taps<A>;
+  const auto sample = image.pixel_stride < 8 ? gather<A, false, 4> : sample_taps<A>;
   TapPlan<A>* plan = &scratch->plans[0];
   for (int64_t t = 0; t < slice.taps; ++t) {
     fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,

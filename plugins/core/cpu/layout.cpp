@@ -6,6 +6,10 @@ namespace dcn::cpu {
 
 namespace {
 
+// A tile of a smaller image finds most of what it samples where the tile before it left it; there,
+// asking ahead costs more than it brings.
+constexpr int64_t kFarBytes = int64_t{3} << 20;
+
 // Loads of whole vectors from it neither straddle cache lines nor leave the pixel.
 int64_t staged_stride(int64_t channels) {
   return channels <= 4 ? 4 : round_up(channels, 8);
@@ -48,6 +52,7 @@ OwnedLayout::OwnedLayout(const Problem& given, const Kernels& kernels, int64_t b
       group_k = 0;
     }
   }
+  layout_.is_far = staged_elements_ * kernels.arithmetic_bytes >= kFarBytes;
   staged_elements_ += kSlack;
   layout_.padded_out = round_up(problem.group_out_channels(), kernels.lanes);
   layout_.segments = segments_.data();

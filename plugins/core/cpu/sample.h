@@ -122,13 +122,14 @@ template <class A>
 struct StagedImage {
   const A* first;
   int64_t pixel_stride, row_stride;
+  bool is_far = false;  // as Layout says
 };
 
 template <class A>
 DCN_INLINE StagedImage<A> segment_image(const Layout& layout, const void* staged,
                                         const Segment& segment) {
   return {static_cast<const A*>(staged) + segment.staged_begin, segment.pixel_stride,
-          layout.staged_w * segment.pixel_stride};
+          layout.staged_w * segment.pixel_stride, layout.is_far};
 }
 
 // One sample: its four corners in a channels-last image, and what each weighs. All by value: what is
@@ -145,6 +146,13 @@ struct Sample {
         bottom_right(bottom_left + image.pixel_stride),
         weight{plan.weight[pixel][0], plan.weight[pixel][1], plan.weight[pixel][2],
                plan.weight[pixel][3]} {}
+
+  // Where it is about to be needed: no hardware foresees where the next offset leads.
+  DCN_INLINE static void prefetch(const TapPlan<A>& plan, int64_t pixel, const StagedImage<A>& image) {
+    const A* top = image.first + plan.corner[pixel] * image.pixel_stride;
+    prefetch_row(top, 2 * image.pixel_stride);
+    prefetch_row(top + image.row_stride, 2 * image.pixel_stride);
+  }
 
   // Its values for N channels from `channel` on.
   template <int N>
@@ -200,9 +208,13 @@ struct ColumnRows {
   }
 };
 
+// Samples are asked for so many pixels ahead: by then they have come from beyond the second-level
+// cache.
+inline constexpr int64_t kPrefetchedPixels = 4;
+
 // kPixelStride: the image's, where it is one of the usual ones, so that no loop over channels is left;
-// or 0.
-template <class E, int N, int kPixelStride = 0>
+// or 0. kIsFar: as Layout says.
+template <class E, bool kIsFar, int N, int kPixelStride = 0>
 void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int64_t taps,
             int64_t channels, int64_t pixels, E* columns) {
   using Rows = ColumnRows<E>;
@@ -210,14 +222,17 @@ void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int6
   if (kPixelStride > 0) image.pixel_stride = kPixelStride;
   const int64_t read = kPixelStride > 0 ? kPixelStride : channels;
   const Rows rows(columns, channels);
-  for (int64_t i = 0; i < pixels; ++i)
+  for (int64_t i = 0; i < pixels; ++i) {
+    const int64_t ahead = i + kPrefetchedPixels < pixels ? i + kPrefetchedPixels : i;
     for (int64_t tap = 0; tap < taps; ++tap) {
+      if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
       const Sample<Sum<E>> sample(plans[tap], i, image);
       auto* to = rows.at(i, tap);
       for (int64_t c = 0; c < read; c += N)
         store_whole<typename Rows::Value, N>(to + c, sample.template values<N>(c));
       rows.finish(to);
     }
+  }
 }
 
 template <class E>
@@ -234,15 +249,21 @@ void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans,
     }
 }
 
+template <class E, bool kIsFar>
+auto gather_for(int64_t pixel_stride) {
+  constexpr int N = kLanes<E>;
+  return pixel_stride == 8    ? gather<E, kIsFar, 8, 8>
+         : pixel_stride == 16 ? gather<E, kIsFar, N, 16>
+         : pixel_stride == 32 ? gather<E, kIsFar, N, 32>
+                              : gather<E, kIsFar, N>;
+}
+
 template <class E>
 void sample_taps(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
                  int64_t channels, int64_t pixels, E* columns) {
-  constexpr int N = kLanes<E>;
-  const auto sample = image.pixel_stride == 4    ? gather_four<E>
-                      : image.pixel_stride == 8  ? gather<E, 8, 8>
-                      : image.pixel_stride == 16 ? gather<E, N, 16>
-                      : image.pixel_stride == 32 ? gather<E, N, 32>
-                                                 : gather<E, N>;
+  const auto sample = image.pixel_stride == 4 ? gather_four<E>
+                      : image.is_far          ? gather_for<E, true>(image.pixel_stride)
+                                              : gather_for<E, false>(image.pixel_stride);
   sample(image, plans, taps, channels, pixels, columns);
 }
 

@@ -31,17 +31,40 @@ void stage_block(const T* from, ImageStrides strides, int64_t channels, int64_t 
     if (kWhole || i < pixels) store_lanes<A, N>(to + i * pixel_stride, block[i], kWhole ? N : room);
 }
 
-// `channels` channels of `pixels` pixels of a row; pixels at `to` are filled up with zeros.
+// Channels `c` to `c` + N of all rows of a job: whole runs of planes, which the hardware foresees,
+// while what is written stays in the second-level cache until the other channels of its pixels have
+// come.
 template <class T, int N>
-void stage_pixels(const T* from, ImageStrides strides, int64_t channels, int64_t pixels,
-                  Arithmetic<T>* to, int64_t pixel_stride) {
-  for (int64_t c = 0; c < pixel_stride; c += N) {
-    const int64_t left = channels > c ? channels - c : 0, room = pixel_stride - c;
-    for (int64_t x = 0; x < pixels; x += N) {
-      const bool whole = left >= N && room >= N && x + N <= pixels;
+void stage_channels(const StageJob& job, int64_t c) {
+  const int64_t channels = job.channels > c ? job.channels - c : 0, room = job.pixel_stride - c;
+  for (int64_t row = job.first_row; row < job.first_row + job.rows; ++row) {
+    const int64_t y = row - job.border;
+    if (y < 0 || y >= job.height) continue;
+    const T* from =
+        static_cast<const T*>(job.image) + y * job.width * job.strides.pixel + c * job.strides.channel;
+    auto* to = static_cast<Arithmetic<T>*>(job.staged) +
+               (row * (job.width + 2 * job.border) + job.border) * job.pixel_stride + c;
+    for (int64_t x = 0; x < job.width; x += N) {
+      const bool whole = channels >= N && room >= N && x + N <= job.width;
       const auto block = whole ? stage_block<T, N, true> : stage_block<T, N, false>;
-      block(from + c * strides.channel + x * strides.pixel, strides, left, pixels - x,
-            to + x * pixel_stride + c, pixel_stride, room);
+      block(from + x * job.strides.pixel, job.strides, channels, job.width - x,
+            to + x * job.pixel_stride, job.pixel_stride, room);
+    }
+  }
+}
+
+// Zeros around the rows of a job.
+template <class T>
+void stage_border(const StageJob& job) {
+  using A = Arithmetic<T>;
+  const int64_t border = job.border * job.pixel_stride, inner = job.width * job.pixel_stride;
+  for (int64_t row = job.first_row; row < job.first_row + job.rows; ++row) {
+    A* to = static_cast<A*>(job.staged) + row * (inner + 2 * border);
+    if (row < job.border || row >= job.border + job.height) {
+      std::memset(to, 0, (inner + 2 * border) * sizeof(A));
+    } else {
+      std::memset(to, 0, border * sizeof(A));
+      std::memset(to + border + inner, 0, border * sizeof(A));
     }
   }
 }
@@ -49,27 +72,10 @@ void stage_pixels(const T* from, ImageStrides strides, int64_t channels, int64_t
 template <class T>
 void stage(const StageJob& job) {
   const PhaseTimer timer(kStage);
-  using A = Arithmetic<T>;
-  constexpr int64_t kRun = 128;  // pixels whose rows are written while they are in the cache
-  const int64_t row_elements = (job.width + 2 * job.border) * job.pixel_stride;
-  for (int64_t row = job.first_row; row < job.first_row + job.rows; ++row) {
-    A* to = static_cast<A*>(job.staged) + row * row_elements;
-    const int64_t y = row - job.border;
-    if (y < 0 || y >= job.height) {
-      std::memset(to, 0, row_elements * sizeof(A));
-      continue;
-    }
-    const int64_t border_elements = job.border * job.pixel_stride;
-    std::memset(to, 0, border_elements * sizeof(A));
-    std::memset(to + row_elements - border_elements, 0, border_elements * sizeof(A));
-    to += border_elements;
-    const T* from = static_cast<const T*>(job.image) + y * job.width * job.strides.pixel;
-    const auto stage_run = job.pixel_stride < 8 ? stage_pixels<T, 4> : stage_pixels<T, 8>;
-    for (int64_t x = 0; x < job.width; x += kRun)
-      stage_run(from + x * job.strides.pixel, job.strides, job.channels,
-                job.width - x < kRun ? job.width - x : kRun, to + x * job.pixel_stride,
-                job.pixel_stride);
-  }
+  stage_border<T>(job);
+  const bool narrow = job.pixel_stride < 8;
+  const auto stage_some = narrow ? stage_channels<T, 4> : stage_channels<T, 8>;
+  for (int64_t c = 0; c < job.pixel_stride; c += narrow ? 4 : 8) stage_some(job, c);
 }
 
 template <class T>
