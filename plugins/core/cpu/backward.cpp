@@ -181,16 +181,18 @@ class Backward {
     });
   }
 
-  // All gradients that samples take part in, band by band of pixels, so that the owners' sums for
-  // offset and mask need not all be held.
+  // All gradients that samples take part in. Sums for offset and mask are the gradients themselves
+  // where an offset group has one owner; elsewhere the owners' sums are added up, band by band of
+  // pixels, so that they need not all be held.
   void differentiate(int64_t n) const {
     const int64_t owners = slices_.owners.size(), taps = p_.taps();
-    const bool wants_sums = args_.grad_offset || args_.grad_mask;
+    const bool held = (args_.grad_offset || args_.grad_mask) && !sums_are_gradients();
     const int64_t pixel_bytes = owners * taps * 3 * arithmetic_;
-    const int64_t band = std::max<int64_t>(1, kSumBytes / pixel_bytes / tile_) * tile_;
+    const int64_t band =
+        held ? std::max<int64_t>(1, kSumBytes / pixel_bytes / tile_) * tile_ : p_.out_pixels();
     // Not a multiple of a page: a sample's sums lie in different sets of the cache.
     const int64_t stride = round_up(std::min(band, p_.out_pixels()), 32) + 16;
-    const Scratch sums(wants_sums ? stride * pixel_bytes : 0);
+    const Scratch sums(held ? stride * pixel_bytes : 0);
     if (args_.grad_input) clear(staged_grad_input_, layout_.staged_elements());
     for (int64_t first = 0; first < p_.out_pixels(); first += band) {
       const int64_t end = std::min(first + band, p_.out_pixels());
@@ -203,15 +205,19 @@ class Backward {
             BackwardTile tile = this->tile(n, slice);
             tile.first_pixel = pixel;
             tile.pixels = std::min(tile_, end - pixel);
-            if (wants_sums)
-              tile.sums = sums.bytes() +
-                          ((i * taps + slice.first_tap) * 3 * stride + pixel - first) * arithmetic_;
-            tile.sums_stride = stride;
+            if (held)
+              for (int64_t kind = 0; kind < 3; ++kind)
+                tile.sums[kind] = {sums.bytes() + (((i * taps + slice.first_tap) * 3 + kind) * stride +
+                                                   pixel - first) *
+                                                      arithmetic_,
+                                   3 * stride};
+            else
+              sum_into_gradients(n, pixel, &tile);
             tile.scratch = scratch.data();
             depthwise_ ? kernels_.backward_depthwise_tile(tile) : kernels_.backward_tile(tile);
           }
       });
-      if (wants_sums) reduce_sums(n, sums, stride, first, end);
+      if (held) reduce_sums(n, sums, stride, first, end);
     }
     if (args_.grad_input) unstage_grad_input(n);
   }
@@ -228,6 +234,21 @@ class Backward {
     tile.staged_grad_input = args_.grad_input ? staged_grad_input_.data() : nullptr;
     tile.grad_columns = args_.grad_weight ? grad_columns(slice) : nullptr;
     return tile;
+  }
+
+  bool sums_are_gradients() const {
+    return p_.offset_group == static_cast<int64_t>(slices_.owners.size()) && coordinate_ == arithmetic_;
+  }
+  void sum_into_gradients(int64_t n, int64_t pixel, BackwardTile* tile) const {
+    const int64_t offset_group = layout_.get().segments[tile->slice->segment].offset_group;
+    const int64_t row = offset_group * p_.taps() + tile->slice->first_tap, pixels = p_.out_pixels();
+    const auto element = [&](void* tensor, int64_t index) -> void* {
+      return tensor ? at(tensor, (index + pixel) * coordinate_) : nullptr;
+    };
+    const int64_t y = 2 * n * mask_elements() + 2 * row * pixels;
+    tile->sums[0] = {element(args_.grad_offset, y), 2 * pixels};
+    tile->sums[1] = {element(args_.grad_offset, y + pixels), 2 * pixels};
+    tile->sums[2] = {element(args_.grad_mask, n * mask_elements() + row * pixels), pixels};
   }
 
   // Adds the owners' sums of each offset group and writes them to the gradients of offset and mask.

@@ -85,6 +85,40 @@ struct BackwardSample {
   }
 };
 
+// As BackwardSample, where pixels are four channels apart: two corners are read as one vector. What is
+// added to the gradient is not: a vector that was stored in two parts takes long to come back.
+template <class A>
+DCN_INLINE Vec<A, 4> backward_of_four(const TapPlan<A>& plan, int64_t pixel, const Corners<A>& at,
+                                      const A* grad_column, A* column) {
+  using V = Vec<A, 4>;
+  const int64_t first = int64_t{plan.corner[pixel]} * 4;
+  const Vec<A, 8> top = load_vec<Vec<A, 8>>(at.image.first + first);
+  const Vec<A, 8> bottom = load_vec<Vec<A, 8>>(at.image.first + first + at.image.row_stride);
+  const V w = load_vec<V>(plan.weight[pixel]);
+  V g = load_vec<V>(grad_column);
+  if (at.channels < 4) g = first_lanes<A, 4>(g, at.channels);
+  if (column) store_vec(column, blend_of_four<A>(w, top, bottom));
+  if (at.grad) {
+    A* const to = at.grad + first;
+    A* const below = to + at.image.row_stride;
+    store_vec(to, load_vec<V>(to) + w[0] * g);
+    store_vec(to + 4, load_vec<V>(to + 4) + w[1] * g);
+    store_vec(below, load_vec<V>(below) + w[2] * g);
+    store_vec(below + 4, load_vec<V>(below + 4) + w[3] * g);
+  }
+  const Vec<A, 8> g_twice = __builtin_shufflevector(g, g, 0, 1, 2, 3, 0, 1, 2, 3);
+  const Vec<A, 8> lefts = __builtin_shufflevector(top, bottom, 0, 1, 2, 3, 8, 9, 10, 11);
+  const Vec<A, 8> rights = __builtin_shufflevector(top, bottom, 4, 5, 6, 7, 12, 13, 14, 15);
+  const Vec<A, 8> none = {};
+  const Vec<A, 8> from = __builtin_shufflevector(none, top, 0, 1, 2, 3, 8, 9, 10, 11);
+  const Vec<A, 8> rise = g_twice * (lefts - from);   // the corner; lower minus upper
+  const Vec<A, 8> run = g_twice * (rights - lefts);  // right minus left, above and below
+  const Vec<A, 8> pairs = __builtin_shufflevector(rise, run, 0, 2, 8, 10, 4, 6, 12, 14) +
+                          __builtin_shufflevector(rise, run, 1, 3, 9, 11, 5, 7, 13, 15);
+  const V corner_top = __builtin_shufflevector(pairs, pairs, 0, 4, 2, 6);
+  return corner_top + __builtin_shufflevector(pairs, pairs, 1, 5, 3, 7);
+}
+
 // Products of one tap, as Products has them.
 template <class A>
 using TapProducts = A[kPlannedPixels][4];
@@ -104,10 +138,23 @@ void backward_samples(const Corners<A>& corners, const GradientPlan<A>* plans, i
     }
 }
 
-// The sums that the gradients of offset and mask are made of, as BackwardTile says, of one tap.
+template <class A>
+void backward_samples_of_four(const Corners<A>& corners, const GradientPlan<A>* plans, int64_t taps,
+                              int64_t pixels, const A* grad_columns, A* columns,
+                              TapProducts<A>* products) {
+  const Corners<A> at = corners;
+  for (int64_t i = 0; i < pixels; ++i)
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const int64_t element = i * kLeftStride + tap * at.channels;
+      store_vec(products[tap][i], backward_of_four(plans[tap], i, at, grad_columns + element,
+                                                   columns ? columns + element : nullptr));
+    }
+}
+
+// The sums that the gradients of offset y, offset x and mask are made of, of one tap, as far as wanted.
 template <class A>
 void sums_of_products(const GradientPlan<A>& plan, const TapProducts<A>& products, int64_t pixels,
-                      A* sums, int64_t sums_stride) {
+                      A* const (&sums)[3]) {
   constexpr int N = kLanes<A> < 4 ? 4 : kLanes<A>;
   using V = Vec<A, N>;
   for (int64_t i = 0; i < pixels; i += N) {
@@ -116,9 +163,9 @@ void sums_of_products(const GradientPlan<A>& plan, const TapProducts<A>& product
     const V y = load_vec<V>(plan.fraction_y + i), x = load_vec<V>(plan.fraction_x + i);
     const V mask = load_vec<V>(plan.mask + i);
     const V by_y = left + x * (bottom - top), by_x = top + y * (bottom - top);
-    store_lanes<A, N>(sums + i, mask * by_y, pixels - i);
-    store_lanes<A, N>(sums + sums_stride + i, mask * by_x, pixels - i);
-    store_lanes<A, N>(sums + 2 * sums_stride + i, corner + x * top + y * by_y, pixels - i);
+    if (sums[0]) store_lanes<A, N>(sums[0] + i, mask * by_y, pixels - i);
+    if (sums[1]) store_lanes<A, N>(sums[1] + i, mask * by_x, pixels - i);
+    if (sums[2]) store_lanes<A, N>(sums[2] + i, corner + x * top + y * by_y, pixels - i);
   }
 }
 

@@ -81,14 +81,20 @@ void differentiate_samples(const BackwardTile& tile, BackwardScratch<A>* scratch
   at.image = segment_image<A>(layout, tile.source.staged, segment);
   at.channels = slice.channels;
   if (tile.staged_grad_input) at.grad = static_cast<A*>(tile.staged_grad_input) + segment.staged_begin;
-  constexpr int kTail = kLanes<A> < 8 ? kLanes<A> : 8;
-  const auto differentiate = segment.pixel_stride < 8 ? backward_samples<A, 4> : backward_samples < A,
-             kTail < 4 ? 4 : kTail > ;
+  constexpr int kTail = kLanes<A> < 4 ? 4 : kLanes<A> < 8 ? kLanes<A> : 8;
+  const auto differentiate =
+      segment.pixel_stride == 4 ? backward_samples_of_four<A> : backward_samples<A, kTail>;
   differentiate(at, scratch->plans, slice.taps, tile.pixels, scratch->grad_columns,
                 tile.grad_columns ? scratch->left : nullptr, scratch->products);
-  for (int64_t t = 0; tile.sums && t < slice.taps; ++t)
-    sums_of_products(scratch->plans[t], scratch->products[t], tile.pixels,
-                     static_cast<A*>(tile.sums) + 3 * t * tile.sums_stride, tile.sums_stride);
+  if (!tile.sums[0].first && !tile.sums[2].first) return;
+  for (int64_t t = 0; t < slice.taps; ++t) {
+    A* sums[3];
+    for (int kind = 0; kind < 3; ++kind) {
+      A* const first = static_cast<A*>(tile.sums[kind].first);
+      sums[kind] = first ? first + t * tile.sums[kind].stride : nullptr;
+    }
+    sums_of_products(scratch->plans[t], scratch->products[t], tile.pixels, sums);
+  }
 }
 
 // Only the columns.
@@ -100,13 +106,12 @@ void sample_columns(const BackwardTile& tile, BackwardScratch<A>* scratch) {
   const Segment& segment = layout.segments[slice.segment];
   const StagedImage<A> image = segment_image<A>(layout, tile.source.staged, segment);
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
-  // The columns are those of differentiate_samples, to the last bit.
-  const auto sample = image.pixel_stride < 8 ? gather<A, false, 4> : sample_taps<A>;
   TapPlan<A>* plan = &scratch->plans[0];
   for (int64_t t = 0; t < slice.taps; ++t) {
     fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
                  tile.first_pixel, tile.pixels, plan);
-    sample(image, plan, 1, slice.channels, tile.pixels, scratch->left + t * slice.channels);
+    // These are the columns of differentiate_samples, to the last bit.
+    sample_taps(image, plan, 1, slice.channels, tile.pixels, scratch->left + t * slice.channels);
   }
 }
 

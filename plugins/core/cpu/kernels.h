@@ -117,9 +117,13 @@ struct Slice {
   int64_t packed_begin;    // where its packed transposed weight and its weight gradient begin
 };
 
-// One slice over some pixels of one image. The sums over the slice's channels that the gradients of
-// offset and mask are made of go to `sums`: [slice tap][3][pixels] of A, in the order (offset y,
-// offset x, mask).
+// Where sums over a slice's channels go, of one kind: those for offset y, offset x or mask.
+struct SumsOfTaps {
+  void* first;     // those of the first tap of the slice and the first pixel of the tile, of A; or null
+  int64_t stride;  // elements from one tap to the next
+};
+
+// One slice over some pixels of one image.
 struct BackwardTile {
   const Layout* layout;
   SampleSource source;
@@ -128,8 +132,7 @@ struct BackwardTile {
   int64_t first_pixel, pixels;     // pixels <= kBackwardPixels
   const void* weight;              // pack_transposed; null: only the weight's gradient is wanted
   void* staged_grad_input;         // like the staged image, or null
-  void* sums;                      // the first pixel's, or null
-  int64_t sums_stride;             // elements from one row of sums to the next
+  SumsOfTaps sums[3];              // for offset y, offset x, mask
   void* grad_columns;              // [slice column][padded_out] of A, added to; or null
   void* scratch;                   // backward_scratch_bytes
 };

@@ -166,18 +166,22 @@ struct Sample {
   }
 };
 
+template <class A>
+DCN_INLINE Vec<A, 4> blend_of_four(Vec<A, 4> weight, Vec<A, 8> top, Vec<A, 8> bottom) {
+  const Vec<A, 8> both = __builtin_shufflevector(weight, weight, 0, 0, 0, 0, 1, 1, 1, 1) * top +
+                         __builtin_shufflevector(weight, weight, 2, 2, 2, 2, 3, 3, 3, 3) * bottom;
+  return __builtin_shufflevector(both, both, 0, 1, 2, 3) +
+         __builtin_shufflevector(both, both, 4, 5, 6, 7);
+}
+
 // The values of a sample where pixels are four channels apart: two corners are one vector.
 template <class A>
 DCN_INLINE Vec<A, 4> sample_of_four(const TapPlan<A>& plan, int64_t pixel,
                                     const StagedImage<A>& image) {
   using V = Vec<A, 8>;
   const A* top = image.first + int64_t{plan.corner[pixel]} * 4;
-  const Vec<A, 4> w = load_vec<Vec<A, 4>>(plan.weight[pixel]);
-  const V both =
-      __builtin_shufflevector(w, w, 0, 0, 0, 0, 1, 1, 1, 1) * load_vec<V>(top) +
-      __builtin_shufflevector(w, w, 2, 2, 2, 2, 3, 3, 3, 3) * load_vec<V>(top + image.row_stride);
-  return __builtin_shufflevector(both, both, 0, 1, 2, 3) +
-         __builtin_shufflevector(both, both, 4, 5, 6, 7);
+  return blend_of_four<A>(load_vec<Vec<A, 4>>(plan.weight[pixel]), load_vec<V>(top),
+                          load_vec<V>(top + image.row_stride));
 }
 
 // Samples `channels` channels for consecutive taps into a left matrix, tap after tap in its rows. Pixel
