@@ -12,7 +12,7 @@ CPP := $(shell find plugins tests -name '*.cpp' -o -name '*.cu' -o -name '*.h')
 
 .PHONY: help setup browser demo bench test test-versions test-versions-torch \
 	test-versions-tensorrt test-torchvision test-aarch64 test-avx512 test-tsan gpu-check \
-	gpu-check-tensorrt lint format clean
+	gpu-check-tensorrt bench-torchvision lint format clean
 
 help:
 	@echo "make demo                  train, export, verify, compare, build an engine; writes demo_out/"
@@ -27,6 +27,7 @@ help:
 	@echo "make gpu-check-tensorrt    the plugin on this machine's GPU, against float64"
 	@echo "make test-torchvision      what the tests stand in for, with the real torchvision (several GB)"
 	@echo "make bench                 layers of published models; writes benchmarks/results and the README"
+	@echo "make bench-torchvision     the same, beside torchvision too (several GB)"
 	@echo "make lint                  ruff, mypy, clang-format, and the rule of the core"
 	@echo "make format                let ruff and clang-format write"
 	@echo "make clean                 remove .venv, build and what the demo wrote"
@@ -67,7 +68,9 @@ test-versions-torch: setup
 	$(BIN)/python tests/versions/torch_versions.py
 
 test-torchvision: setup
-	$(BIN)/python tests/versions/torchvision_tests.py
+	$(BIN)/python tools/in_torchvision.py -c "import torchvision_stand_in as it; assert it.IS_REAL"
+	$(BIN)/python tools/in_torchvision.py -m pytest -q tests/test_convert.py \
+	  tests/test_convert_graphs.py tests/test_export_torchvision.py
 
 test-aarch64:
 	sh tools/test_aarch64.sh
@@ -81,6 +84,11 @@ test-tsan:
 # BENCH_ARGS="--sections forward --layers k7 --out build/bench.json" for a part.
 bench: setup
 	$(BIN)/python benchmarks/layers.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/readme.py
+
+# With torchvision in the tables, in an environment of its own (several GB).
+bench-torchvision: setup
+	$(BIN)/python tools/in_torchvision.py benchmarks/layers.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/readme.py
 
 test-versions-tensorrt: setup
