@@ -133,7 +133,7 @@ struct Executor {
   // Calls f(arg, i) for every i in [0, count), in any order, on any thread, and returns when all
   // are done.
   void (*parallel_for)(void* host, int64_t count, void (*f)(void* arg, int64_t i), void* arg) = nullptr;
-  int threads = 1;  // a hint for the size of work items; results never depend on it
+  int threads = 1;  // that work at a time, at most; results never depend on it
 };
 
 // Pointers are to dense tensors of problem.dtype (offset, mask: problem.coordinate_dtype), in the

@@ -1,5 +1,6 @@
-// Forward on the CPU: stage some images, then work through a flat list of (image, pixel tile, output
-// blocks) on the host's pool. Scratch is bounded whatever the batch.
+// Forward on the CPU: stage some images (and pack the weight, if the host has not), then work through a
+// flat list of (image, pixel tile, output blocks) on the host's pool. Scratch is bounded whatever the
+// batch.
 #include "layout.h"
 #include "scratch.h"
 
@@ -21,6 +22,21 @@ std::vector<OutputBlock> output_blocks(const Problem& p, const Kernels& kernels,
   return blocks;
 }
 
+int64_t panels_of_group(const Problem& p, const Kernels& kernels) {
+  return divide_up(p.group_out_channels(), kernels.panel_width);
+}
+
+// The pieces in which a weight is packed.
+int64_t pack_tasks(const Problem& p, const Kernels& kernels) {
+  return is_depthwise(p) ? 1 : p.group * panels_of_group(p, kernels);
+}
+void pack_task(const Problem& p, const Kernels& kernels, const Layout& layout, int64_t task,
+               const void* weight, void* packed) {
+  if (is_depthwise(p)) return kernels.pack_depthwise(p, weight, packed);
+  const int64_t panels = panels_of_group(p, kernels);
+  kernels.pack_panel(layout, weight, task / panels, task % panels, packed);
+}
+
 }  // namespace
 
 size_t packed_weight_bytes(const Problem& problem) {
@@ -33,12 +49,9 @@ size_t packed_weight_bytes(const Problem& problem) {
 
 void pack_weight(const Problem& problem, const void* weight, void* packed, const Executor& executor) {
   const Kernels& kernels = kernels_for(problem.dtype);
-  if (is_depthwise(problem)) return kernels.pack_depthwise(problem, weight, packed);
   const OwnedLayout layout(problem, kernels);
-  const int64_t panels = divide_up(problem.group_out_channels(), kernels.panel_width);
-  parallel_for(executor, problem.group * panels, [&](int64_t i) {
-    kernels.pack_panel(layout.get(), weight, i / panels, i % panels, packed);
-  });
+  parallel_for(executor, pack_tasks(problem, kernels),
+               [&](int64_t i) { pack_task(problem, kernels, layout.get(), i, weight, packed); });
 }
 
 void forward(const Problem& p, const ForwardArgs& args, const Executor& executor) {
@@ -52,7 +65,6 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
   const int64_t round_images = std::min(p.batch, std::max<int64_t>(1, kRoundBytes / staged_bytes));
   const Scratch staged(round_images * staged_bytes);
   const Scratch packed(args.packed_weight ? 0 : packed_weight_bytes(p));
-  if (!args.packed_weight) pack_weight(p, args.weight, packed.data(), executor);
 
   const int64_t tile = tile_pixels(p, kernels, round_images, executor.threads);
   const int64_t tiles = divide_up(p.out_pixels(), tile);
@@ -64,16 +76,19 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
 
   for (int64_t first = 0; first < p.batch; first += round_images) {
     const int64_t images = std::min(round_images, p.batch - first);
+    const int64_t packings = args.packed_weight || first > 0 ? 0 : pack_tasks(p, kernels);
     const int64_t stagings = stage_tasks(layout.get());
-    parallel_for(executor, images * stagings, [&](int64_t i) {
+    const auto prepare = [&](int64_t i) {
+      if (i < packings) return pack_task(p, kernels, layout.get(), i, args.weight, packed.data());
+      i -= packings;
       const int64_t image = i / stagings;
       const void* input = static_cast<const char*>(args.input) +
                           (first + image) * p.in_channels * p.in_pixels() * element;
       stage_image(layout, kernels, i % stagings, input,
                   image_strides(args.channels_last, p.in_channels, p.in_pixels()),
                   staged.bytes() + image * staged_bytes);
-    });
-    parallel_for(executor, images * tiles * parts, [&](int64_t i) {
+    };
+    const auto compute = [&](int64_t i) {
       const int64_t part = i % parts, tile_index = i / parts % tiles, image = i / parts / tiles;
       const int64_t n = first + image;
       const int64_t mask_elements = p.offset_group * p.taps() * p.out_pixels();
@@ -96,7 +111,8 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
       job.block_count = last_block - first_block;
       job.scratch = scratch.data();
       depthwise ? kernels.depthwise_tile(job) : kernels.forward_tile(job);
-    });
+    };
+    parallel_steps(executor, packings + images * stagings, prepare, images * tiles * parts, compute);
   }
 }
 

@@ -1,5 +1,10 @@
 // Work on the host's thread pool, with exceptions carried back to the caller: a pool written in C
 // must not see one.
+//
+// The host runs as many workers as it has threads, and each takes the next item when it is done with
+// its last: hosts that would deal out items beforehand leave threads idle. What comes in two steps is
+// one call: the second begins, without another call of the pool, when the last item of the first is
+// done. Nobody waits for an item that no thread works on, however few threads there are.
 #pragma once
 
 #include <algorithm>
@@ -7,33 +12,64 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <thread>
 
 #include "deform_conv.h"
 
 namespace dcn::cpu {
 
+template <class First, class Second>
+class Steps {
+ public:
+  Steps(int64_t firsts, const First& first, int64_t seconds, const Second& second)
+      : firsts_(firsts), all_(firsts + seconds), first_(first), second_(second) {}
+
+  void run(const Executor& executor) {
+    const int64_t workers = std::min<int64_t>(all_, executor.threads);
+    if (executor.parallel_for && workers > 1)
+      executor.parallel_for(
+          executor.host, workers, [](void* self, int64_t) { static_cast<Steps*>(self)->work(); }, this);
+    else
+      work();
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  void work() {
+    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < all_;) {
+      if (i >= firsts_) wait_for_firsts();
+      if (failed_) return;
+      try {
+        i < firsts_ ? first_(i) : second_(i - firsts_);
+      } catch (...) {
+        if (!failed_.exchange(true)) error_ = std::current_exception();
+      }
+      if (i < firsts_) done_.fetch_add(1, std::memory_order_release);
+    }
+  }
+  void wait_for_firsts() const {
+    while (done_.load(std::memory_order_acquire) < firsts_ && !failed_) std::this_thread::yield();
+  }
+
+  const int64_t firsts_, all_;
+  const First& first_;
+  const Second& second_;
+  std::atomic<int64_t> next_{0}, done_{0};
+  std::atomic<bool> failed_{false};
+  std::exception_ptr error_;
+};
+
+// Calls first(i) for every i in [0, firsts), and then second(i) for every i in [0, seconds).
+template <class First, class Second>
+void parallel_steps(const Executor& executor, int64_t firsts, const First& first, int64_t seconds,
+                    const Second& second) {
+  Steps<First, Second>(firsts, first, seconds, second).run(executor);
+}
+
 // Calls f(i) for every i in [0, count).
 template <class F>
 void parallel_for(const Executor& executor, int64_t count, const F& f) {
-  struct Call {
-    const F& f;
-    std::atomic<bool> failed{false};
-    std::exception_ptr error;
-  } call{f, {}, {}};
-  const auto one = [](void* arg, int64_t i) {
-    Call& call = *static_cast<Call*>(arg);
-    try {
-      call.f(i);
-    } catch (...) {
-      if (!call.failed.exchange(true)) call.error = std::current_exception();
-    }
-  };
-  if (count <= 0) return;
-  if (executor.parallel_for && count > 1)
-    executor.parallel_for(executor.host, count, one, &call);
-  else
-    for (int64_t i = 0; i < count; ++i) one(&call, i);
-  if (call.failed) std::rethrow_exception(call.error);
+  parallel_steps(executor, count, f, 0, f);
 }
 
 inline int64_t divide_up(int64_t a, int64_t b) {
