@@ -2,6 +2,8 @@
 // up over pixels for it: the gradients of its part of the image and of the weight. So no two tasks add
 // to the same number and every sum has one order, whatever the number of threads. No column matrix is
 // ever whole.
+#include <functional>
+
 #include "layout.h"
 #include "sampling.h"
 #include "scratch.h"
@@ -61,6 +63,30 @@ struct Slices {
   }
 };
 
+// Kinds of work that do not need each other, as one row of items.
+class Tasks {
+ public:
+  void add(int64_t count, std::function<void(int64_t)> task) {
+    count_ += count;
+    kinds_.push_back({count, std::move(task)});
+  }
+  int64_t count() const { return count_; }
+  void operator()(int64_t i) const {
+    for (const Kind& kind : kinds_) {
+      if (i < kind.count) return kind.task(i);
+      i -= kind.count;
+    }
+  }
+
+ private:
+  struct Kind {
+    int64_t count;
+    std::function<void(int64_t)> task;
+  };
+  std::vector<Kind> kinds_;
+  int64_t count_ = 0;
+};
+
 // One backward pass; the members are what its steps share.
 class Backward {
  public:
@@ -86,25 +112,17 @@ class Backward {
         grad_columns_(args.grad_weight ? slices_.padded_columns * column_outs_ * arithmetic_ : 0) {}
 
   void run() {
-    if (wants_data_) pack();
-    if (args_.grad_weight) clear(grad_columns_, slices_.padded_columns * column_outs_);
-    for (int64_t n = 0; wants_samples_ && n < p_.batch; ++n) {
-      stage(n);
-      differentiate(n);
+    for (int64_t n = 0; n < p_.batch; ++n) {
+      Tasks before, after;
+      if (n == 0) add_beginning(&before);
+      if (n + 1 == p_.batch) add_end(&after);
+      if (wants_samples_) {
+        add_staging(n, &before);
+        if (args_.grad_input) add_unstaging(n, &after);
+        differentiate(n, before);
+      }
+      parallel_for(executor_, after.count(), after);
     }
-    if (args_.grad_weight)
-      parallel_for(executor_, slices_.all.size(), [&](int64_t i) {
-        const Slice& slice = slices_.all[i];
-        const auto unpack =
-            depthwise_ ? kernels_.unpack_depthwise_gradient : kernels_.unpack_weight_gradient;
-        unpack(layout_.get(), slice, grad_columns(slice), args_.grad_weight);
-      });
-    if (args_.grad_bias)
-      parallel_for(executor_, p_.out_channels, [&](int64_t o) {
-        kernels_.sum_channel(at(args_.grad_output, o * p_.out_pixels() * element_), p_.batch,
-                             p_.out_channels * p_.out_pixels(), p_.out_pixels(),
-                             at(args_.grad_bias, o * element_));
-      });
   }
 
  private:
@@ -131,60 +149,87 @@ class Backward {
     return grad_columns_.bytes() + slice.packed_begin * column_outs_ * arithmetic_;
   }
 
-  void clear(const Scratch& scratch, int64_t elements) const {
-    const int64_t bytes = elements * arithmetic_, piece = divide_up(bytes, kPiecesOfMemset);
-    parallel_for(executor_, divide_up(bytes, std::max<int64_t>(piece, 1)), [&](int64_t i) {
-      std::memset(scratch.bytes() + i * piece, 0, std::min(piece, bytes - i * piece));
+  void add_clearing(const Scratch& scratch, int64_t elements, Tasks* tasks) const {
+    const int64_t bytes = elements * arithmetic_;
+    const int64_t piece = std::max<int64_t>(divide_up(bytes, kPiecesOfMemset), 1);
+    tasks->add(divide_up(bytes, piece), [to = scratch.bytes(), bytes, piece](int64_t i) {
+      std::memset(to + i * piece, 0, std::min(piece, bytes - i * piece));
     });
   }
 
-  void pack() const {
-    if (depthwise_) return kernels_.pack_depthwise(p_, args_.weight, packed_weight_.data());
-    parallel_for(executor_, slices_.all.size(), [&](int64_t i) {
-      const Slice& slice = slices_.all[i];
-      kernels_.pack_transposed(layout_.get(), slice, args_.weight, packed_weight(slice));
-    });
+  // For all images.
+  void add_beginning(Tasks* tasks) const {
+    if (wants_data_ && depthwise_)
+      tasks->add(1,
+                 [this](int64_t) { kernels_.pack_depthwise(p_, args_.weight, packed_weight_.data()); });
+    if (wants_data_ && !depthwise_)
+      tasks->add(slices_.all.size(), [this](int64_t i) {
+        const Slice& slice = slices_.all[i];
+        kernels_.pack_transposed(layout_.get(), slice, args_.weight, packed_weight(slice));
+      });
+    if (args_.grad_weight) add_clearing(grad_columns_, slices_.padded_columns * column_outs_, tasks);
+  }
+  void add_end(Tasks* tasks) const {
+    if (args_.grad_weight)
+      tasks->add(slices_.all.size(), [this](int64_t i) {
+        const Slice& slice = slices_.all[i];
+        const auto unpack =
+            depthwise_ ? kernels_.unpack_depthwise_gradient : kernels_.unpack_weight_gradient;
+        unpack(layout_.get(), slice, grad_columns(slice), args_.grad_weight);
+      });
+    if (args_.grad_bias)
+      tasks->add(p_.out_channels, [this](int64_t o) {
+        kernels_.sum_channel(at(args_.grad_output, o * p_.out_pixels() * element_), p_.batch,
+                             p_.out_channels * p_.out_pixels(), p_.out_pixels(),
+                             at(args_.grad_bias, o * element_));
+      });
   }
 
-  void stage(int64_t n) const {
-    const void* input = at(args_.input, n * p_.in_channels * p_.in_pixels() * element_);
-    parallel_for(executor_, stage_tasks(layout_.get()), [&](int64_t i) {
+  // For one image.
+  void add_staging(int64_t n, Tasks* tasks) const {
+    tasks->add(stage_tasks(layout_.get()), [this, n](int64_t i) {
+      const void* input = at(args_.input, n * p_.in_channels * p_.in_pixels() * element_);
       stage_image(layout_, kernels_, i, input, image_strides(false, p_.in_channels, p_.in_pixels()),
                   staged_input_.data());
     });
-    const int64_t chunks = divide_up(p_.out_h, kStageRows);
-    parallel_for(executor_, chunks, [&](int64_t i) {
-      const auto stage_channels = [&](int64_t first, int64_t channels, int64_t begin, int64_t stride) {
-        StageJob job{};
-        job.image = at(args_.grad_output, (n * p_.out_channels + first) * p_.out_pixels() * element_);
-        job.staged = staged_grad_output_.bytes() + begin * p_.out_pixels() * arithmetic_;
-        job.strides = image_strides(false, p_.out_channels, p_.out_pixels());
-        job.channels = channels;
-        job.height = p_.out_h;
-        job.width = p_.out_w;
-        job.pixel_stride = stride;
-        job.first_row = i * kStageRows;
-        job.rows = std::min(kStageRows, p_.out_h - job.first_row);
-        kernels_.stage(job);
-      };
-      if (depthwise_) {
-        for (const Segment& s : layout_.segments())
-          stage_channels(s.first_channel, s.channels, s.staged_begin / layout_.get().staged_pixels,
-                         s.pixel_stride);
-        return;
-      }
-      const int64_t outs = p_.group_out_channels(), padded = layout_.get().padded_out;
-      for (int64_t group = 0; group < p_.group; ++group)
-        for (int64_t o = 0; o < outs; o += kernels_.panel_width)
-          stage_channels(group * outs + o, std::min(outs - o, kernels_.panel_width), group * padded + o,
-                         std::min(padded - o, kernels_.panel_width));
-    });
+    tasks->add(divide_up(p_.out_h, kStageRows), [this, n](int64_t i) { stage_grad_output(n, i); });
+    if (args_.grad_input) add_clearing(staged_grad_input_, layout_.staged_elements(), tasks);
+  }
+  void add_unstaging(int64_t n, Tasks* tasks) const {
+    tasks->add(divide_up(p_.in_h, kStageRows), [this, n](int64_t i) { unstage_grad_input(n, i); });
+  }
+
+  void stage_grad_output(int64_t n, int64_t chunk) const {
+    const auto stage_channels = [&](int64_t first, int64_t channels, int64_t begin, int64_t stride) {
+      StageJob job{};
+      job.image = at(args_.grad_output, (n * p_.out_channels + first) * p_.out_pixels() * element_);
+      job.staged = staged_grad_output_.bytes() + begin * p_.out_pixels() * arithmetic_;
+      job.strides = image_strides(false, p_.out_channels, p_.out_pixels());
+      job.channels = channels;
+      job.height = p_.out_h;
+      job.width = p_.out_w;
+      job.pixel_stride = stride;
+      job.first_row = chunk * kStageRows;
+      job.rows = std::min(kStageRows, p_.out_h - job.first_row);
+      kernels_.stage(job);
+    };
+    if (depthwise_) {
+      for (const Segment& s : layout_.segments())
+        stage_channels(s.first_channel, s.channels, s.staged_begin / layout_.get().staged_pixels,
+                       s.pixel_stride);
+      return;
+    }
+    const int64_t outs = p_.group_out_channels(), padded = layout_.get().padded_out;
+    for (int64_t group = 0; group < p_.group; ++group)
+      for (int64_t o = 0; o < outs; o += kernels_.panel_width)
+        stage_channels(group * outs + o, std::min(outs - o, kernels_.panel_width), group * padded + o,
+                       std::min(padded - o, kernels_.panel_width));
   }
 
   // All gradients that samples take part in. Sums for offset and mask are the gradients themselves
   // where an offset group has one owner; elsewhere the owners' sums are added up, band by band of
-  // pixels, so that they need not all be held.
-  void differentiate(int64_t n) const {
+  // pixels, so that they need not all be held. `before` is done first.
+  void differentiate(int64_t n, const Tasks& before) const {
     const int64_t owners = slices_.owners.size(), taps = p_.taps();
     const bool held = (args_.grad_offset || args_.grad_mask) && !sums_are_gradients();
     const int64_t pixel_bytes = owners * taps * 3 * arithmetic_;
@@ -193,10 +238,9 @@ class Backward {
     // Not a multiple of a page: a sample's sums lie in different sets of the cache.
     const int64_t stride = round_up(std::min(band, p_.out_pixels()), 32) + 16;
     const Scratch sums(held ? stride * pixel_bytes : 0);
-    if (args_.grad_input) clear(staged_grad_input_, layout_.staged_elements());
     for (int64_t first = 0; first < p_.out_pixels(); first += band) {
       const int64_t end = std::min(first + band, p_.out_pixels());
-      parallel_for(executor_, owners, [&](int64_t i) {
+      parallel_steps(executor_, first == 0 ? before.count() : 0, before, owners, [&](int64_t i) {
         const Scratch scratch(kernels_.backward_scratch_bytes);
         const Owner& owner = slices_.owners[i];
         for (int64_t s = owner.first_slice; s < owner.first_slice + owner.slices; ++s)
@@ -219,7 +263,6 @@ class Backward {
       });
       if (held) reduce_sums(n, sums, stride, first, end);
     }
-    if (args_.grad_input) unstage_grad_input(n);
   }
 
   BackwardTile tile(int64_t n, const Slice& slice) const {
@@ -278,24 +321,21 @@ class Backward {
     });
   }
 
-  void unstage_grad_input(int64_t n) const {
-    const int64_t chunks = divide_up(p_.in_h, kStageRows);
-    parallel_for(executor_, chunks, [&](int64_t i) {
-      for (const Segment& segment : layout_.segments()) {
-        UnstageJob job{};
-        job.staged = staged_grad_input_.bytes() + segment.staged_begin * arithmetic_;
-        job.planar = at(args_.grad_input,
-                        (n * p_.in_channels + segment.first_channel) * p_.in_pixels() * element_);
-        job.channels = segment.channels;
-        job.height = p_.in_h;
-        job.width = p_.in_w;
-        job.border = kBorder;
-        job.pixel_stride = segment.pixel_stride;
-        job.first_row = i * kStageRows;
-        job.rows = std::min(kStageRows, p_.in_h - job.first_row);
-        kernels_.unstage(job);
-      }
-    });
+  void unstage_grad_input(int64_t n, int64_t chunk) const {
+    for (const Segment& segment : layout_.segments()) {
+      UnstageJob job{};
+      job.staged = staged_grad_input_.bytes() + segment.staged_begin * arithmetic_;
+      job.planar = at(args_.grad_input,
+                      (n * p_.in_channels + segment.first_channel) * p_.in_pixels() * element_);
+      job.channels = segment.channels;
+      job.height = p_.in_h;
+      job.width = p_.in_w;
+      job.border = kBorder;
+      job.pixel_stride = segment.pixel_stride;
+      job.first_row = chunk * kStageRows;
+      job.rows = std::min(kStageRows, p_.in_h - job.first_row);
+      kernels_.unstage(job);
+    }
   }
 
   const Problem& p_;
