@@ -8,6 +8,43 @@
 
 namespace dcn::cpu::DCN_ISA {
 
+// Where the weights of a segment lie in a panel, in the user's order: (channel, tap).
+template <class A>
+struct PanelRows {
+  A* at;  // the current one's
+  const int64_t taps, next_tap, next_channel;
+  int64_t tap = 0;
+
+  // `first`: the segment's; `width`: of the panel.
+  DCN_INLINE PanelRows(A* first, const Segment& segment, int64_t taps, int64_t width)
+      : at(first),
+        taps(taps),
+        next_tap(segment.channels * width),
+        next_channel(width - (taps - 1) * next_tap) {}
+  DCN_INLINE void advance() {
+    const bool last = ++tap == taps;
+    at += last ? next_channel : next_tap;
+    if (last) tap = 0;
+  }
+};
+
+// N outputs, of which `outs` exist, by N weights, of which `values` exist: from rows to columns.
+// kWhole: all of them do, and columns are N wide.
+template <class T, int N, bool kWhole>
+DCN_INLINE void pack_block(const T* from, int64_t row, int64_t outs, int64_t values, int64_t columns,
+                           PanelRows<Arithmetic<T>>* to) {
+  using A = Arithmetic<T>;
+  Vec<A, N> block[N] = {};
+  for (int i = 0; i < N; ++i)
+    if (kWhole || i < outs) block[i] = load_lanes<T, N>(from + i * row, kWhole ? N : values);
+  transpose<A, N>(block);
+  for (int i = 0; i < N; ++i)
+    if (kWhole || i < values) {
+      store_lanes<A, N>(to->at, block[i], kWhole ? N : columns);
+      to->advance();
+    }
+}
+
 // [O, C/group, kH, kW] -> one panel, [K of the group][panel width], zeros beyond the last channel.
 // Blocks of 8 outputs by 8 consecutive weights are transposed, so that both sides move whole vectors.
 template <class T>
@@ -24,31 +61,18 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
   A* to_panel = static_cast<A*>(packed) + (group * layout.padded_out + first_out) * layout.group_k;
   for (int64_t s = layout.group_segments[group]; s < layout.group_segments[group + 1]; ++s) {
     const Segment& segment = layout.segments[s];
-    const int64_t channel_in_group = segment.first_channel - group * p.group_in_channels();
-    const int64_t values = segment.channels * taps;  // in the user's order: (channel, tap)
+    const int64_t values = segment.channels * taps;
     for (int64_t o = 0; o < width; o += N) {
+      const T* from = static_cast<const T*>(weight) + (group * outs + first_out + o) * row +
+                      (segment.first_channel - group * p.group_in_channels()) * taps;
+      PanelRows<A> to(to_panel + segment.k_begin * width + o, segment, taps, width);
       // The narrowest panel may be less than a block wide.
-      const int64_t columns = width - o < N ? width - o : N;
-      int64_t channel = 0, tap = 0;
-      for (int64_t v = 0; v < values; v += N) {
-        Vec<A, N> block[N] = {};
-        for (int i = 0; i < N; ++i) {
-          const int64_t out = first_out + o + i;
-          if (out >= outs) break;
-          const T* from =
-              static_cast<const T*>(weight) + (group * outs + out) * row + channel_in_group * taps + v;
-          block[i] = load_lanes<T, N>(from, values - v);
-        }
-        transpose<A, N>(block);
-        for (int i = 0; i < N && v + i < values; ++i) {
-          A* to = to_panel + (segment.k_begin + tap * segment.channels + channel) * width + o;
-          store_lanes<A, N>(to, block[i], columns);
-          if (++tap == taps) {
-            tap = 0;
-            ++channel;
-          }
-        }
-      }
+      const int64_t own_outs = outs - first_out - o, columns = width - o < N ? width - o : N;
+      int64_t v = 0;
+      if (own_outs >= N && columns == N)
+        for (; v + N <= values; v += N) pack_block<T, N, true>(from + v, row, N, N, N, &to);
+      for (; v < values; v += N)
+        pack_block<T, N, false>(from + v, row, own_outs, values - v, columns, &to);
     }
   }
 }
