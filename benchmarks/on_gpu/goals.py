@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from goal import Goal
 
 from .contenders import CONV, OURS, OURS_BOTH, TORCHVISION
 from .measuring import Row
@@ -16,19 +17,6 @@ from .workload import (
     TO_FORWARD,
     TORCHVISION_LEAD,
 )
-
-
-@dataclass(frozen=True)
-class Goal:
-    what: str
-    measured: float | None
-    at_most: float
-
-    @property
-    def verdict(self) -> str:
-        if self.measured is None:
-            return "not run"
-        return "met" if self.measured <= self.at_most else "missed"
 
 
 def goals(rows: Sequence[Row], device: str) -> Iterator[Goal]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from cuda_core.nvcc import ROOT, find_nvcc
+from goal import Goal
 
 from .checks import Outcome
-from .goals import Goal
 from .measuring import Row
 from .workload import Ceilings
 

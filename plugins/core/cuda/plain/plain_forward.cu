@@ -12,6 +12,7 @@
 #include "plain_chunks.h"
 #include "plain_multiply.h"
 #include "plain_sample.h"
+#include "plain_types.h"
 
 namespace dcn::cuda {
 namespace {
@@ -32,12 +33,6 @@ cudaError_t run(const Problem& p, const ForwardArgs& args, void* workspace, cuda
   return launches.error();
 }
 
-template <class Half>
-cudaError_t run_half(const Problem& p, const ForwardArgs& args, void* workspace, cudaStream_t stream) {
-  return p.coordinate_dtype == p.dtype ? run<Half, Half>(p, args, workspace, stream)
-                                       : run<Half, float>(p, args, workspace, stream);
-}
-
 }  // namespace
 
 size_t plain_forward_workspace_bytes(const Problem& problem) {
@@ -46,14 +41,10 @@ size_t plain_forward_workspace_bytes(const Problem& problem) {
 
 Status plain_forward(const Problem& problem, const ForwardArgs& args, void* workspace,
                      cudaStream_t stream) {
-  switch (problem.dtype) {
-    case DType::kFloat32: return status_of(run<float, float>(problem, args, workspace, stream));
-    case DType::kFloat64: return status_of(run<double, double>(problem, args, workspace, stream));
-    case DType::kFloat16: return status_of(run_half<Float16>(problem, args, workspace, stream));
-    case DType::kBFloat16: return status_of(run_half<BFloat16>(problem, args, workspace, stream));
-    case DType::kUnknown: break;
-  }
-  return {"the problem was not checked: its dtype is unknown"};
+  return with_plain_types(problem, [&](auto types) {
+    using Types = decltype(types);
+    return run<typename Types::Data, typename Types::Coordinate>(problem, args, workspace, stream);
+  });
 }
 
 }  // namespace dcn::cuda
