@@ -20,6 +20,23 @@ struct RawPoint {
 // NaN in every type: what lies there touches no pixel, so that the sample is zero.
 inline constexpr RawPoint kNowhere = {~0u, 0, 0};
 
+// An offset in two parts, as sample_axis() takes it apart, but in four additions: what fills the lowest
+// bits of a float32 of 2^23 is an integer. It is not so for an offset of 2^22 and more, or for one that
+// is no number: then `floor_bits` mean nothing, and whoever adds them to something must have asked
+// first whether the offset leads into the image.
+inline constexpr uint32_t kFloorBits = 0x4b400000;
+struct SplitOffset {
+  uint32_t floor_bits;  // kFloorBits + floor
+  float fraction;       // in [0, 1], always
+
+  __device__ __forceinline__ explicit SplitOffset(float offset) {
+    const float one_and_a_half_times_2_to_the_23 = bit_cast<float>(kFloorBits);
+    const float floor = __fadd_rd(offset, one_and_a_half_times_2_to_the_23);
+    floor_bits = bit_cast<uint32_t>(floor);
+    fraction = __saturatef(offset - (floor - one_and_a_half_times_2_to_the_23));
+  }
+};
+
 struct SamplePoint {
   AxisSample<float> y, x;
   float mask;
@@ -69,6 +86,8 @@ struct Coordinates {
   const void* offset;  // [N, offset_group*kH*kW*2, oH, oW]
   const void* mask;    // [N, offset_group*kH*kW, oH, oW] or null
   bool of_float32;     // offset and mask
+  bool has_mask;
+  float half_h, half_w;  // (in_h + 1) / 2 and (in_w + 1) / 2
   Divider by_out_w, by_kernel_w;
   int32_t in_h, in_w, out_pixels;
   int32_t kernel_w, taps, offset_group;
@@ -80,6 +99,9 @@ struct Coordinates {
       : offset(offset),
         mask(mask),
         of_float32(p.coordinate_dtype == DType::kFloat32),
+        has_mask(mask != nullptr),
+        half_h(static_cast<float>(p.in_h + 1) / 2),
+        half_w(static_cast<float>(p.in_w + 1) / 2),
         by_out_w(p.out_w),
         by_kernel_w(p.kernel_w),
         in_h(static_cast<int32_t>(p.in_h)),

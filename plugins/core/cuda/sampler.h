@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "bordered_planes.h"
 #include "channels_last.h"
 #include "coordinates.h"
 #include "k_order.h"
@@ -83,6 +84,7 @@ struct SampledImage {
   Coordinates<T> coordinates;
   const unsigned char* data;  // [N, image_size] elements of T, as `layout` says
   int64_t output_pixels;      // of all images
+  BorderedPlanes planes;      // of `data`, where it lies so
 
   template <class Cursor>
   __device__ __forceinline__ VectorPlane plane(const Cursor& at) const {

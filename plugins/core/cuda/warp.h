@@ -161,6 +161,19 @@ __device__ __forceinline__ float2 load_pair<BFloat16>(uint32_t bits) {
   return make_float2(__uint_as_float(bits << 16), __uint_as_float(bits & 0xffff0000u));
 }
 
+// ---- addresses: each lane for itself --------------------------------------------------------
+
+// base + count * bytes. One instruction where the three are at hand, in which the compiler sees no
+// parts that it could compute elsewhere and would have to put together again.
+__device__ __forceinline__ const unsigned char* at_distance(const unsigned char* base, uint32_t count,
+                                                            uint32_t bytes) {
+  const unsigned char* at;
+  asm("{\n.reg .u64 t;\nmul.wide.u32 t, %1, %2;\nadd.u64 %0, t, %3;\n}"
+      : "=l"(at)
+      : "r"(count), "r"(bytes), "l"(base));
+  return at;
+}
+
 // ---- asynchronous copies: each lane for itself ----------------------------------------------
 
 // 16 bytes, both ends aligned to 16; zeros if not `valid`, and `global` is not read. From here to the

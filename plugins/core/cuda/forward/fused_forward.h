@@ -19,6 +19,7 @@
 #include "../sampler.h"
 #include "../warp.h"
 #include "output_tile.h"
+#include "pixel_tiles.h"
 
 namespace dcn::cuda {
 
@@ -27,7 +28,7 @@ struct FusedForward {
   SampledImage<T> in;
   const unsigned char* weight;  // [group, steps, O/group, 64 bytes]
   OutputTensor<T> out;
-  int64_t pixel_tiles;
+  PixelTiles tiles;
   int32_t out_tiles;        // of a group
   int32_t steps_per_split;  // of a block
 };
@@ -95,8 +96,8 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   unsigned char* const weights = shared_memory + Shape::kSampleBuffers * Shape::kSampleBytes;
 
   const int64_t block = blockIdx.x;
-  const int64_t first_pixel = block % p.pixel_tiles * Shape::kPixels;
-  const int32_t rest = static_cast<int32_t>(block / p.pixel_tiles);
+  const int64_t first_pixel = p.tiles.first(static_cast<int32_t>(block % p.tiles.count));
+  const int32_t rest = static_cast<int32_t>(block / p.tiles.count);
   const int32_t group = rest / p.out_tiles, first_out = rest % p.out_tiles * Shape::kOuts;
   const int32_t split = static_cast<int32_t>(blockIdx.y);
   const int32_t first_step = split * p.steps_per_split;

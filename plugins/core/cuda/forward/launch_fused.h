@@ -7,6 +7,7 @@
 #include "direct_sampler.h"
 #include "fused_forward.h"
 #include "plan.h"
+#include "plane_sampler.h"
 #include "split_sum.h"
 #include "tabulated_sampler.h"
 
@@ -26,13 +27,13 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
   constexpr int kUnaskedSharedBytes = 48 << 10;
   const auto kernel = fused_forward<Products, Shape, Sampler, kSampling...>;
   const int bytes =
-      Shape::kBufferBytes + Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order.taps);
+      Shape::kBufferBytes + Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order);
   if (bytes > kUnaskedSharedBytes) {
     const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     if (error != cudaSuccess) return error;
   }
-  const int64_t blocks = plan.pixel_tiles * plan.out_tiles * (p.out.outs / p.out.group_outs);
+  const int64_t blocks = plan.tiles.count * plan.out_tiles * (p.out.outs / p.out.group_outs);
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(plan.splits));
@@ -40,6 +41,16 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
   config.dynamicSmemBytes = static_cast<size_t>(bytes);
   config.stream = stream;
   return cudaLaunchKernelEx(&config, kernel, p);
+}
+
+// kSlotVectors: as of PlaneSampler.
+template <class Products, class Shape, int kSlotVectors>
+cudaError_t launch_planes(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
+                          cudaStream_t stream) {
+  constexpr int kElement = static_cast<int>(sizeof(typename Products::Element));
+  if (p.in.coordinates.of_float32)
+    return launch_shape<Products, Shape, PlaneSampler, kSlotVectors, 4>(plan, p, stream);
+  return launch_shape<Products, Shape, PlaneSampler, kSlotVectors, kElement>(plan, p, stream);
 }
 
 template <class Products>
@@ -73,6 +84,20 @@ cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Produ
       if constexpr (kHalves) {
         if (is(64, 128)) return launch_shape<Products, Shape64x128, DirectSampler, 2>(plan, p, stream);
         if (is(128, 64)) return launch_shape<Products, Shape128x64, DirectSampler, 2>(plan, p, stream);
+      }
+      break;
+    case Sampling::kPlanes:
+      if constexpr (kHalves) {
+        if (is(64, 128)) return launch_planes<Products, Shape64x128, 1>(plan, p, stream);
+        if (is(128, 64)) return launch_planes<Products, Shape128x64, 1>(plan, p, stream);
+      } else {
+        if (is(64, 64)) return launch_planes<Products, Shape64x64, 1>(plan, p, stream);
+      }
+      break;
+    case Sampling::kPlanePairs:
+      if constexpr (kHalves) {
+        if (is(64, 128)) return launch_planes<Products, Shape64x128, 2>(plan, p, stream);
+        if (is(128, 64)) return launch_planes<Products, Shape128x64, 2>(plan, p, stream);
       }
       break;
   }

@@ -30,7 +30,9 @@ class TabulatedSampler {
   static constexpr int kTileRows = Shape::kPixels, kThreads = Shape::kThreads;
   static constexpr int kRows = kTileRows * kStepSlots / kThreads;  // of a thread
 
-  static DCN_INLINE constexpr int shared_bytes(int taps) { return SampleTable<kTileRows>::bytes(taps); }
+  static DCN_INLINE constexpr int shared_bytes(const KOrder& order) {
+    return SampleTable<kTileRows>::bytes(order.taps);
+  }
 
   __device__ __forceinline__ TabulatedSampler(const SampledImage<T>& in, const TilePixels& pixels,
                                               int32_t group, int32_t first_step, unsigned char* memory)
