@@ -20,6 +20,7 @@ namespace dcn::cuda {
 
 // Byte offset of a slot of a row of a [rows, 64 bytes] tile. Slots change places from row to row, so
 // that neither a column of eight rows nor two rows fall into the same banks twice.
+inline constexpr int kSlotPattern = 2 * kStepSlots;  // rows after which they lie as before
 __device__ __forceinline__ int slot_offset(int row, int slot) {
   return row * kStepBytes + (slot ^ (row >> 1 & (kStepSlots - 1))) * kSlotBytes;
 }
@@ -42,17 +43,23 @@ template <int kWords>
 struct Corners4 {
   Words<kWords> at[4];
 
-  // `width`: of the image; `pixels`: where the corners lie.
-  __device__ __forceinline__ void load(const unsigned char* image, const VectorPlane& plane,
-                                       int32_t width, const CornerPixels& pixels) {
-    const int64_t offset = plane.start + int64_t{pixels.first} * plane.pixel;
-    const int64_t below = offset + int64_t{width} * plane.pixel;
-    const int64_t offsets[4] = {offset, offset + plane.pixel, below, below + plane.pixel};
+  // `first`: the vector of pixel 0; `pixel`: bytes from one pixel to the next; `width`: of the image;
+  // `pixels`: where the corners lie.
+  __device__ __forceinline__ void load(const unsigned char* first, int32_t pixel, int32_t width,
+                                       const CornerPixels& pixels) {
+    const unsigned char* const top = first + int64_t{pixels.first} * pixel;
+    const auto right = static_cast<uint32_t>(pixel), down = static_cast<uint32_t>(width);
+    const unsigned char* const bottom = top + uint64_t{down} * right;
+    const unsigned char* const corner[4] = {top, top + right, bottom, bottom + right};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       at[i] = {};
-      if (pixels.inside >> i & 1) at[i] = *reinterpret_cast<const Words<kWords>*>(image + offsets[i]);
+      if (pixels.inside >> i & 1) at[i] = *reinterpret_cast<const Words<kWords>*>(corner[i]);
     }
+  }
+  __device__ __forceinline__ void load(const unsigned char* image, const VectorPlane& plane,
+                                       int32_t width, const CornerPixels& pixels) {
+    load(image + plane.start, plane.pixel, width, pixels);
   }
 
   template <class Products>
