@@ -11,6 +11,7 @@
 
 #include "channels_last.h"
 #include "coordinates.h"
+#include "forward/tile_pixels.h"
 #include "k_order.h"
 #include "warp.h"
 
@@ -98,28 +99,6 @@ struct SampledImage {
   }
   __device__ __forceinline__ const unsigned char* image(int32_t n) const {
     return data + static_cast<uint32_t>(n) * (static_cast<uint64_t>(layout.image_size) * sizeof(T));
-  }
-};
-
-// The output pixels of a block's tile, which may belong to several images.
-struct TilePixels {
-  int64_t first_image;
-  uint32_t first_pixel, out_pixels;
-  int64_t count;  // in the tile, or more
-
-  template <class T>
-  __device__ __forceinline__ TilePixels(const SampledImage<T>& in, int64_t first)
-      : first_image(first / in.coordinates.out_pixels),
-        first_pixel(static_cast<uint32_t>(first % in.coordinates.out_pixels)),
-        out_pixels(static_cast<uint32_t>(in.coordinates.out_pixels)),
-        count(in.output_pixels - first) {}
-
-  __device__ __forceinline__ bool valid(int row) const { return row < count; }
-  __device__ __forceinline__ int64_t image(int row) const {
-    return first_image + (first_pixel + static_cast<uint32_t>(row)) / out_pixels;
-  }
-  __device__ __forceinline__ int32_t pixel(int row) const {
-    return static_cast<int32_t>((first_pixel + static_cast<uint32_t>(row)) % out_pixels);
   }
 };
 

@@ -27,21 +27,15 @@ struct FusedForward {
   SampledImage<T> in;
   const unsigned char* weight;  // [group, steps, O/group, 64 bytes]
   OutputTensor<T> out;
-  int64_t pixel_tiles;
-  int32_t out_tiles;        // of a group
   int32_t steps_per_split;  // of a block
 };
 
-// kPixels x kOuts: the tile of a block; kWarpsP x kWarpsO: how its warps share it.
-template <int kPixels_, int kOuts_, int kWarpsP_, int kWarpsO_, int kBlocks_>
-struct TileShape {
-  static constexpr int kPixels = kPixels_, kOuts = kOuts_, kWarpsP = kWarpsP_, kWarpsO = kWarpsO_;
-  static constexpr int kBlocks = kBlocks_;  // that a processor shall run at a time
-  static constexpr int kThreads = kWarpsP * kWarpsO * 32;
-  static constexpr int kWarpPixels = kPixels / kWarpsP, kWarpOuts = kOuts / kWarpsO;
-  static constexpr int kSampleBytes = kPixels * kStepBytes, kWeightBytes = kOuts * kStepBytes;
-  static constexpr int kSampleBuffers = 2, kWeightBuffers = 3;
-  static constexpr int kBufferBytes = kSampleBuffers * kSampleBytes + kWeightBuffers * kWeightBytes;
+template <class Shape>
+struct StepBuffers {
+  static constexpr int kSampleBytes = Shape::kPixels * kStepBytes;
+  static constexpr int kWeightBytes = Shape::kOuts * kStepBytes;
+  static constexpr int kSamples = 2, kWeights = 3;
+  static constexpr int kBytes = kSamples * kSampleBytes + kWeights * kWeightBytes;
 };
 
 // Copies this thread's part of the weights of a step to shared memory, zeros beyond the group's last
@@ -103,34 +97,33 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     fused_forward(const FusedForward<typename Products::Element> p) {
 #if DCN_HAS_TENSOR_CORES
   using T = typename Products::Element;
+  using Buffers = StepBuffers<Shape>;
   extern __shared__ __align__(16) unsigned char shared_memory[];
   unsigned char* const samples = shared_memory;
-  unsigned char* const weights = shared_memory + Shape::kSampleBuffers * Shape::kSampleBytes;
+  unsigned char* const weights = shared_memory + Buffers::kSamples * Buffers::kSampleBytes;
 
-  const int64_t block = blockIdx.x;
-  const int64_t first_pixel = block % p.pixel_tiles * Shape::kPixels;
-  const int32_t rest = static_cast<int32_t>(block / p.pixel_tiles);
-  const int32_t group = rest / p.out_tiles, first_out = rest % p.out_tiles * Shape::kOuts;
+  const OutputTile<Shape> tile(p.out, blockIdx.x);
   const int32_t split = static_cast<int32_t>(blockIdx.y);
   const int32_t first_step = split * p.steps_per_split;
   const int32_t steps = p.in.order.segments.smaller(p.steps_per_split, p.in.order.steps - first_step);
 
   const int64_t weight_step = int64_t{p.out.group_outs} * kStepBytes;
   const unsigned char* weight =
-      p.weight + (int64_t{group} * p.in.order.steps + first_step) * weight_step +
-      int64_t{first_out} * kStepBytes + static_cast<int>(threadIdx.x) * kSlotBytes;
-  const int32_t outs_left = p.out.group_outs - first_out - static_cast<int>(threadIdx.x) / kStepSlots;
+      p.weight + (int64_t{tile.group} * p.in.order.steps + first_step) * weight_step +
+      int64_t{tile.first_out} * kStepBytes + static_cast<int>(threadIdx.x) * kSlotBytes;
+  const int32_t outs_left =
+      p.out.group_outs - tile.first_out - static_cast<int>(threadIdx.x) / kStepSlots;
   const auto ask_weights = [&](int32_t step, int buffer) {
     if (step < steps) copy_weights<Shape>(weights + buffer, weight, outs_left);
     weight += weight_step;
     commit_copies();
   };
   ask_weights(0, 0);
-  ask_weights(1, Shape::kWeightBytes);
+  ask_weights(1, Buffers::kWeightBytes);
 
-  const TilePixels pixels(p.in, first_pixel);
-  Sampler<Products, Shape, kSampling...> sampler(p.in, pixels, group, first_step,
-                                                 shared_memory + Shape::kBufferBytes);
+  const TilePixels pixels(p.out.out_pixels, p.out.pixels, tile.first_pixel);
+  Sampler<Products, Shape, kSampling...> sampler(p.in, pixels, tile.group, first_step,
+                                                 shared_memory + Buffers::kBytes);
   constexpr int kSampled = decltype(sampler)::kRows;
   static_assert(kSampled <= 2, "a row for each half of a step");
   sampler.advance();
@@ -140,9 +133,9 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     sampler.store(i, samples);
   }
 
-  float sum[Shape::kWarpPixels / 16][Shape::kWarpOuts / 8][4] = {};
+  float sum[Shape::kRows][Shape::kColumns][4] = {};
   // The buffers of a step, and that of the weights of the step after the next.
-  int sampled = 0, weighed = 0, asked = 2 * Shape::kWeightBytes;
+  int sampled = 0, weighed = 0, asked = 2 * Buffers::kWeightBytes;
   for (int32_t step = 0; step < steps; ++step) {
     wait_copies<1>();
     __syncthreads();
@@ -151,9 +144,9 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     if (more) sampler.advance();
     const unsigned char* a = samples + sampled;
     const unsigned char* b = weights + weighed;
-    sampled = next_buffer<Shape::kSampleBuffers, Shape::kSampleBytes>(sampled);
+    sampled = next_buffer<Buffers::kSamples, Buffers::kSampleBytes>(sampled);
     asked = weighed;
-    weighed = next_buffer<Shape::kWeightBuffers, Shape::kWeightBytes>(weighed);
+    weighed = next_buffer<Buffers::kWeights, Buffers::kWeightBytes>(weighed);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if (more && half < kSampled) sampler.load(half);
@@ -163,8 +156,26 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     }
   }
 
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  if (p.out.partial) {
+    float4* const to = partial_sums<Shape>(p.out, blockIdx.x, gridDim.x, split) + threadIdx.x;
+#pragma unroll
+    for (int i = 0; i < Shape::kRows; ++i)
+#pragma unroll
+      for (int j = 0; j < Shape::kColumns; ++j) {
+        const float (&four)[4] = sum[i][j];
+        to[(i * Shape::kColumns + j) * Shape::kThreads] =
+            make_float4(four[0], four[1], four[2], four[3]);
+      }
+    return;
+  }
+  using Output = WarpOutput<T, Shape>;
+  using Slice = typename Output::Slice;
+  static_assert(sizeof(Slice) * Shape::kThreads / 32 <= Buffers::kBytes, "fits where samples were");
   __syncthreads();  // the buffers become the output's
-  store_tile<T, Shape>(p.out, sum, first_pixel, group, first_out, split, shared_memory);
+  const Output output(p.out, tile, warp, reinterpret_cast<Slice*>(shared_memory)[warp]);
+#pragma unroll
+  for (int s = 0; s < Output::kSlices; ++s) output.store(sum, s * (kSliceOuts / 8), s);
 #else
   __trap();  // where PTX of an older GPU than the products need came to run
 #endif
