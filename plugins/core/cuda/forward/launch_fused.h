@@ -27,7 +27,7 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
   constexpr int kUnaskedSharedBytes = 48 << 10;
   const auto kernel = fused_forward<Products, Shape, Sampler, kSampling...>;
   const int bytes =
-      Shape::kBufferBytes + Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order);
+      StepBuffers<Shape>::kBytes + Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order);
   if (bytes > kUnaskedSharedBytes) {
     const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
@@ -40,7 +40,9 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
   config.blockDim = dim3(Shape::kThreads);
   config.dynamicSmemBytes = static_cast<size_t>(bytes);
   config.stream = stream;
-  return cudaLaunchKernelEx(&config, kernel, p);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, p);
+  if (error != cudaSuccess || !p.out.partial) return error;
+  return launch_sum_splits<typename Products::Element, Shape>(p.out, blocks, plan.splits, stream);
 }
 
 // kSlotVectors: as of PlaneSampler.
@@ -107,9 +109,7 @@ cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Produ
 template <class Products>
 cudaError_t launch_fused(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
                          cudaStream_t stream) {
-  cudaError_t error = launch_tile<Products>(plan, p, stream);
-  if (error == cudaSuccess && p.out.partial) error = launch_sum_splits(p.out, plan.splits, stream);
-  return error;
+  return launch_tile<Products>(plan, p, stream);
 }
 
 extern template cudaError_t launch_fused<HalfProducts<Float16>>(const FusedPlan&,
