@@ -136,7 +136,7 @@ def test_a_problem_takes_its_tile_and_is_right(watched: Core, kind: str, name: s
 @pytest.mark.parametrize("name", OF_PLANES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_planes_with_offsets_of_every_sort(watched: Core, kind: str, name: str) -> None:
-    """Whole ones, which lie on the edge, far ones, and those of float32; with and without a mask."""
+    """Whole ones, which lie on the edge, far ones, those of float32; with a mask and without."""
     *_, case = PLANS[name]
     dtype, options, tolerance = KINDS[kind]
     for offsets, mask, coordinates in (

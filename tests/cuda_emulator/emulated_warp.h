@@ -83,6 +83,10 @@ inline const unsigned char* at_distance(const unsigned char* base, uint32_t coun
   return base + uint64_t{count} * bytes;
 }
 
+inline uint32_t load_half_word(const unsigned char* at) {
+  return *reinterpret_cast<const uint16_t*>(at);
+}
+
 inline void copy_async(void* shared, const void* global, bool valid, EMULATOR_CALLER) {
   emulator::copy_async(shared, global, valid, {file, line});
 }

@@ -81,6 +81,8 @@ cudaError_t run(const Problem& p, const ForwardArgs& args, unsigned char* worksp
   out.data = static_cast<T*>(args.output);
   out.partial = plan.splits > 1 ? reinterpret_cast<float4*>(workspace + pieces.partial) : nullptr;
   out.channels_last = args.channels_last;
+  out.in_pairs = args.channels_last && p.group_out_channels() % 2 == 0 &&
+                 reinterpret_cast<uintptr_t>(args.output) % (2 * sizeof(T)) == 0;
   out.outs = static_cast<int32_t>(p.out_channels);
   out.group_outs = static_cast<int32_t>(p.group_out_channels());
   out.out_pixels = static_cast<int32_t>(p.out_pixels());

@@ -25,6 +25,7 @@ inline constexpr int64_t kMaxTaps = 1 << 15;
 struct KOrder {
   Segments segments;
   int32_t taps;
+  Divider by_taps;
   int32_t steps;         // of a group; the last ones of a group may be empty
   int32_t slot_vectors;  // 2 where vectors are narrow
   bool single_vectors;   // each segment is a single vector

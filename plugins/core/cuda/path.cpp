@@ -85,7 +85,8 @@ bool takes_planes(const Problem& p, const KOrder& order, int64_t tile_pixels) {
 
 }  // namespace
 
-KOrder::KOrder(const Problem& p) : segments(p), taps(static_cast<int32_t>(p.taps())) {
+KOrder::KOrder(const Problem& p)
+    : segments(p), taps(static_cast<int32_t>(p.taps())), by_taps(p.taps()) {
   const int32_t element = p.dtype == DType::kFloat32 ? 4 : 2;
   slot_vectors = kSlotBytes / (segments.vector * element);
   const bool alike =

@@ -64,8 +64,7 @@ template <>
 __device__ __forceinline__ void multiply_add<Float16>(float (&d)[4], const uint32_t (&a)[4],
                                                       const uint32_t (&b)[2]) {
 #if DCN_HAS_TENSOR_CORES
-  asm(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -78,8 +77,7 @@ template <>
 __device__ __forceinline__ void multiply_add<BFloat16>(float (&d)[4], const uint32_t (&a)[4],
                                                        const uint32_t (&b)[2]) {
 #if DCN_HAS_TENSOR_CORES
-  asm(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -93,8 +91,7 @@ __device__ __forceinline__ void multiply_add<BFloat16>(float (&d)[4], const uint
 __device__ __forceinline__ void multiply_add_tf32(float (&d)[4], const uint32_t (&a)[4],
                                                   const uint32_t (&b)[2]) {
 #if DCN_HAS_TENSOR_CORES
-  asm(
-      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -172,6 +169,13 @@ __device__ __forceinline__ const unsigned char* at_distance(const unsigned char*
       : "=l"(at)
       : "r"(count), "r"(bytes), "l"(base));
   return at;
+}
+
+// Sixteen bits of global memory that nobody writes meanwhile, in the lower half of a word.
+__device__ __forceinline__ uint32_t load_half_word(const unsigned char* at) {
+  uint32_t bits;
+  asm("ld.global.nc.u16 %0, [%1];" : "=r"(bits) : "l"(at));
+  return bits;
 }
 
 // ---- asynchronous copies: each lane for itself ----------------------------------------------

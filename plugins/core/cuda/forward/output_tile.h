@@ -30,6 +30,7 @@ struct OutputTensor {
   T* data;          // [N, O, oH, oW], or [N, oH, oW, O] if channels_last
   float4* partial;  // [splits, tiles, products of a warp, threads]; null: not split
   bool channels_last;
+  bool in_pairs;  // channels come last, and two may be written at once
   int32_t outs, group_outs;
   int32_t out_pixels;
   int64_t pixels;  // of all images
@@ -84,6 +85,7 @@ class WarpOutput {
         first_out_(tile.first_out + warp / Shape::kWarpsP * Shape::kWarpOuts),
         group_out_(tile.group * out.group_outs),
         slice_(slice) {
+    if (out.in_pairs) return;
     const TilePixels pixels(out.out_pixels, out.pixels, first_pixel_);
 #pragma unroll
     for (int r = 0; r < kLanePixels; ++r) {
@@ -100,6 +102,10 @@ class WarpOutput {
                                         int s) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int32_t first_out = first_out_ + s * kSliceOuts, left = out_.group_outs - first_out;
+    if (out_.in_pairs) {
+      store_pairs(sum, first, group_out_ + first_out, left);
+      return;
+    }
     sync_warp();
 #pragma unroll
     for (int j = 0; j < kSliceOuts / 8; ++j) {
@@ -141,6 +147,36 @@ class WarpOutput {
 
  private:
   static constexpr int kLanePixels = Shape::kWarpPixels / 32;
+
+  // Two channels of a lane lie beside each other already, and those of four lanes.
+  template <int kColumns>
+  __device__ __forceinline__ void store_pairs(const float (&sum)[Shape::kRows][kColumns][4], int first,
+                                              int32_t channel, int32_t left) const {
+    struct alignas(2 * sizeof(T)) Pair {
+      T at, next;
+    };
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int64_t pixel = first_pixel_ + lane / 4;
+    T* const to = out_.data + pixel * out_.outs + channel + lane % 4 * 2;
+#pragma unroll
+    for (int j = 0; j < kSliceOuts / 8; ++j) {
+      const int column = j * 8 + lane % 4 * 2;
+      if (column >= left) continue;
+      const float bias[2] = {out_.bias ? load(out_.bias[channel + column]) : 0.0f,
+                             out_.bias ? load(out_.bias[channel + column + 1]) : 0.0f};
+#pragma unroll
+      for (int i = 0; i < Shape::kRows; ++i)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int row = i * 16 + half * 8;
+          const float (&four)[4] = sum[i][first + j];
+          Pair pair;
+          round_two(four[half * 2] + bias[0], four[half * 2 + 1] + bias[1], &pair.at, &pair.next);
+          if (pixel + row < out_.pixels)
+            *reinterpret_cast<Pair*>(to + int64_t{row} * out_.outs + j * 8) = pair;
+        }
+    }
+  }
 
   static __device__ __forceinline__ void round_two(float first, float second, T* at, T* next) {
     if constexpr (sizeof(T) == 2) {

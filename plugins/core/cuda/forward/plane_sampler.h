@@ -145,7 +145,7 @@ class PlaneSampler {
   }
   static __device__ __forceinline__ uint32_t bits(const unsigned char* at) {
     if constexpr (kCoordinateBytes == 2)
-      return __ldg(reinterpret_cast<const uint16_t*>(at));
+      return load_half_word(at);
     else
       return __ldg(reinterpret_cast<const uint32_t*>(at));
   }
@@ -164,19 +164,23 @@ class PlaneSampler {
     const Coordinates<T>& c = in_.coordinates;
     const Segments& segments = in_.order.segments;
     const int32_t channels = segments.smaller(segments.group_channels, segments.offset_group_channels);
-    const int32_t end = (group + 1) * segments.group_channels;
+    const int32_t vectors =  // of a group
+        segments.group_channels == channels
+            ? 1
+            : segments.by_offset_group.quotient(segments.group_channels);
     const int32_t count = (in_.order.steps - first_step + 1) * kStepSlots;
+#pragma unroll 1
     for (int32_t i = static_cast<int32_t>(threadIdx.x); i < count; i += kThreads) {
-      const int32_t at = first_step * kStepSlots + i, unit = at / c.taps, tap = at - unit * c.taps;
-      const int32_t channel = group * segments.group_channels + unit * kSlotVectors * channels;
+      const int32_t at = first_step * kStepSlots + i, unit = in_.order.by_taps.quotient(at);
+      const int32_t tap = in_.order.by_taps.rest(at, unit), first = unit * kSlotVectors;
       PlaneTap entry = {bit_cast<float>(~0u), bit_cast<float>(~0u), 0, 0};
-      if (channel < end) {
-        const int32_t y = c.tap_y(tap), x = c.tap_x(tap);
-        const auto vector = static_cast<uint32_t>(channel / channels);
+      if (first < vectors) {
+        const int32_t vector = group * vectors + first, y = c.tap_y(tap), x = c.tap_x(tap);
+        const int32_t offset_group = segments.by_offset_group.quotient(vector * channels);
         entry.y = static_cast<float>(y), entry.x = static_cast<float>(x);
         entry.index = static_cast<uint32_t>(y * in_.planes.pitch + x) +
-                      vector * static_cast<uint32_t>(in_.planes.plane);
-        entry.row = static_cast<uint32_t>(segments.by_offset_group.quotient(channel) * c.taps + tap);
+                      static_cast<uint32_t>(vector) * static_cast<uint32_t>(in_.planes.plane);
+        entry.row = static_cast<uint32_t>(offset_group * c.taps + tap);
       }
       table[i] = entry;
     }
