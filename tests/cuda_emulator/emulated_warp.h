@@ -83,8 +83,11 @@ inline const unsigned char* at_distance(const unsigned char* base, uint32_t coun
   return base + uint64_t{count} * bytes;
 }
 
-inline uint32_t load_half_word(const unsigned char* at) {
-  return *reinterpret_cast<const uint16_t*>(at);
+template <int kBytes>
+uint32_t load_once(const unsigned char* at) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, at, kBytes);
+  return bits;
 }
 
 inline void copy_async(void* shared, const void* global, bool valid, EMULATOR_CALLER) {

@@ -3,6 +3,7 @@
 // since all threads answer alike.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "deform_conv.h"
@@ -20,22 +21,27 @@ struct RawPoint {
 // NaN in every type: what lies there touches no pixel, so that the sample is zero.
 inline constexpr RawPoint kNowhere = {~0u, 0, 0};
 
-// An offset in two parts, as sample_axis() takes it apart, but in four additions: what fills the lowest
-// bits of a float32 of 2^23 is an integer. It is not so for an offset of 2^22 and more, or for one that
-// is no number: then `floor_bits` mean nothing, and whoever adds them to something must have asked
-// first whether the offset leads into the image.
-inline constexpr uint32_t kFloorBits = 0x4b400000;
+// An offset in two parts, as sample_axis() takes it apart, but in additions alone: what fills the
+// lowest bits of a float32 of 2^23 is an integer. It is not so for an offset of 2^22 and more, or for
+// one that is no number: then `floor_bits` mean nothing, and inside() must have said no.
+inline constexpr uint32_t kFloorBits = 0x4b400000;  // 1.5 * 2^23
 struct SplitOffset {
   uint32_t floor_bits;  // kFloorBits + floor
   float fraction;       // in [0, 1], always
 
   __device__ __forceinline__ explicit SplitOffset(float offset) {
-    const float one_and_a_half_times_2_to_the_23 = bit_cast<float>(kFloorBits);
-    const float floor = __fadd_rd(offset, one_and_a_half_times_2_to_the_23);
+    const float shift = bit_cast<float>(kFloorBits), floor = __fadd_rd(offset, shift);
     floor_bits = bit_cast<uint32_t>(floor);
-    fraction = __saturatef(offset - (floor - one_and_a_half_times_2_to_the_23));
+    fraction = __saturatef(offset - (floor - shift));
   }
 };
+
+// Whether a coordinate lies between -1 and the extent of its axis. `centre`: where it would lie without
+// its offset, from the middle of the axis; `half`: half of the extent + 1. Rounded towards zero, the
+// sum is below a number if and only if the true sum is.
+__device__ __forceinline__ bool inside(float offset, float centre, float half) {
+  return std::fabs(__fadd_rz(offset, centre)) < half;
+}
 
 struct SamplePoint {
   AxisSample<float> y, x;

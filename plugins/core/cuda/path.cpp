@@ -21,7 +21,7 @@ constexpr int32_t kMinTableVectors = 4;
 
 // What plane_sampler.h has place for: steps in its table, and bits in its indices.
 constexpr int64_t kMaxPlaneSteps = 127;
-constexpr int64_t kMaxPlanePixels = 1 << 28, kMaxPlanesImage = INT32_MAX;
+constexpr int64_t kMaxPlanePixels = 1 << 28, kMaxPlanesImage = 1 << 30;
 
 // Groups of fewer channels and of no more outputs than this would leave tensor cores nearly nothing to
 // do.

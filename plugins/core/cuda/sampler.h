@@ -3,8 +3,8 @@
 //
 // A thread owns one slot of the step and some rows (output pixels) of the tile. For each it loads the
 // four corners, 16 bytes of channels at once, adds them up in float32 and rounds once. Where the
-// samples lie it knows in one of two ways: from a table (tabulated_sampler.h), or directly
-// (direct_sampler.h).
+// samples lie it knows in one of three ways: from a table of them (tabulated_sampler.h), directly
+// (direct_sampler.h), or directly in an image that is made for it (plane_sampler.h).
 #pragma once
 
 #include <cstdint>

@@ -171,10 +171,16 @@ __device__ __forceinline__ const unsigned char* at_distance(const unsigned char*
   return at;
 }
 
-// Sixteen bits of global memory that nobody writes meanwhile, in the lower half of a word.
-__device__ __forceinline__ uint32_t load_half_word(const unsigned char* at) {
+// Two or four bytes, in the lower part of a word, that nobody writes meanwhile and that nobody else on
+// this processor reads: what others read again shall stay in its cache instead.
+template <int kBytes>
+__device__ __forceinline__ uint32_t load_once(const unsigned char* at) {
+  static_assert(kBytes == 2 || kBytes == 4, "a half or a float");
   uint32_t bits;
-  asm("ld.global.nc.u16 %0, [%1];" : "=r"(bits) : "l"(at));
+  if constexpr (kBytes == 2)
+    asm("ld.global.nc.L1::no_allocate.u16 %0, [%1];" : "=r"(bits) : "l"(at));
+  else
+    asm("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(bits) : "l"(at));
   return bits;
 }
 

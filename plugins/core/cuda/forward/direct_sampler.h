@@ -1,5 +1,6 @@
 // Samples whose place a thread finds out itself: it reads offset and mask a step earlier than it needs
-// them. For segments of few channels, and for kernels whose table would be too large.
+// them. For segments of few channels, and for kernels whose table would be too large; plane_sampler.h
+// takes the most frequent of these problems, faster.
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,6 @@
 //   the image at all, and then all four corners are read.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include "../sampler.h"
@@ -92,10 +91,7 @@ class PlaneSampler {
       const SplitOffset split_y(y), split_x(x);
       uint32_t index = split_y.floor_bits * pitch + split_x.floor_bits +
                        (index_[i] + here_.index + v * static_cast<uint32_t>(in_.planes.plane));
-      // Rounded towards zero, a sum is less than a number if and only if it was before.
-      const bool inside_y = std::fabs(__fadd_rz(y, centre_y)) < c.half_h;
-      const bool inside_x = std::fabs(__fadd_rz(x, centre_x)) < c.half_w;
-      if (!(inside_y & inside_x)) index = 0;
+      if (!(inside(y, centre_y, c.half_h) & inside(x, centre_x, c.half_w))) index = 0;
       blend_[v] = {split_y.fraction, split_x.fraction, value(asked_[i][v].mask)};
       const unsigned char* const top = at_distance(image_, index, sizeof(Vector));
       const unsigned char* const bottom = at_distance(top, pitch, sizeof(Vector));
@@ -143,12 +139,6 @@ class PlaneSampler {
     else
       return bit_cast<uint32_t>(1.0f);
   }
-  static __device__ __forceinline__ uint32_t bits(const unsigned char* at) {
-    if constexpr (kCoordinateBytes == 2)
-      return load_half_word(at);
-    else
-      return __ldg(reinterpret_cast<const uint32_t*>(at));
-  }
   static __device__ __forceinline__ Vector vector(const unsigned char* at) {
     if constexpr (kSlotVectors == 2) {
       const uint2 words = __ldg(reinterpret_cast<const uint2*>(at));
@@ -192,10 +182,13 @@ class PlaneSampler {
     for (int v = 0; v < kSlotVectors; ++v) {
       const uint32_t row = ahead_ + static_cast<uint32_t>(v * in_.order.taps);
       constexpr int kDistance = kRowDistance * kCoordinateBytes;
-      asked_[i][v].y = bits(at_distance(y_, row, 2 * row_bytes_) + i * kDistance);
-      asked_[i][v].x = bits(at_distance(x_, row, 2 * row_bytes_) + i * kDistance);
+      asked_[i][v].y =
+          load_once<kCoordinateBytes>(at_distance(y_, row, 2 * row_bytes_) + i * kDistance);
+      asked_[i][v].x =
+          load_once<kCoordinateBytes>(at_distance(x_, row, 2 * row_bytes_) + i * kDistance);
       if (in_.coordinates.has_mask)
-        asked_[i][v].mask = bits(at_distance(mask_, row, row_bytes_) + i * kDistance);
+        asked_[i][v].mask =
+            load_once<kCoordinateBytes>(at_distance(mask_, row, row_bytes_) + i * kDistance);
     }
   }
 
