@@ -52,9 +52,10 @@ class PlaneSampler {
     row_bytes_ = static_cast<uint32_t>(c.out_pixels) * kCoordinateBytes;
     const uint32_t pixel = pixels.first_pixel + static_cast<uint32_t>(row);
     const uint64_t first_row = image * c.rows * row_bytes_;
-    mask_ = at_distance(static_cast<const unsigned char*>(c.mask) + first_row, pixel, kCoordinateBytes);
-    y_ = at_distance(static_cast<const unsigned char*>(c.offset) + 2 * first_row, pixel,
-                     kCoordinateBytes);
+    const auto* const offset = static_cast<const unsigned char*>(c.offset);
+    const auto* const mask = c.has_mask ? static_cast<const unsigned char*>(c.mask) : offset;
+    mask_ = at_distance(mask + first_row, pixel, kCoordinateBytes);
+    y_ = at_distance(offset + 2 * first_row, pixel, kCoordinateBytes);
     x_ = y_ + row_bytes_;
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
@@ -89,6 +90,7 @@ class PlaneSampler {
     for (int v = 0; v < kSlotVectors; ++v) {
       const float y = value(asked_[i][v].y), x = value(asked_[i][v].x);
       const SplitOffset split_y(y), split_x(x);
+      // Modulo 2^32, where kFloorBits go away; of no meaning outside the image.
       uint32_t index = split_y.floor_bits * pitch + split_x.floor_bits +
                        (index_[i] + here_.index + v * static_cast<uint32_t>(in_.planes.plane));
       if (!(inside(y, centre_y, c.half_h) & inside(x, centre_x, c.half_w))) index = 0;
@@ -109,7 +111,7 @@ class PlaneSampler {
     for (int v = 0; v < kSlotVectors; ++v) {
       const Blend& b = blend_[v];
       const float bottom = b.y * b.mask, top = b.mask - bottom;
-      CornerWeights weights;
+      CornerWeights weights;  // the same as its own, in fewer instructions
       weights.weight[1] = top * b.x, weights.weight[0] = top - top * b.x;
       weights.weight[3] = bottom * b.x, weights.weight[2] = bottom - bottom * b.x;
       samples.vector[v] = corners_[v].template sample<Products>(weights);
