@@ -21,6 +21,22 @@
 #define DCN_HAS_TENSOR_CORES 0
 #endif
 
+namespace dcn::cuda {
+
+// blockIdx.x, asked for once more: the compiler does not know that it is what it was, and need not keep
+// what follows from it.
+__device__ __forceinline__ uint32_t block_index() {
+#if defined(__CUDA_ARCH__)
+  uint32_t index;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(index));
+  return index;
+#else
+  return blockIdx.x;
+#endif
+}
+
+}  // namespace dcn::cuda
+
 #if !defined(__CUDACC__)
 #include "emulated_warp.h"
 #else
