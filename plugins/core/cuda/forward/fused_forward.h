@@ -14,6 +14,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "../products.h"
 #include "../sampler.h"
@@ -136,11 +137,10 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   float sum[Shape::kRows][Shape::kColumns][4] = {};
   // The buffers of a step, and that of the weights of the step after the next.
   int sampled = 0, weighed = 0, asked = 2 * Buffers::kWeightBytes;
-  for (int32_t step = 0; step < steps; ++step) {
+  const auto take_step = [&](int32_t step, auto more) {
     wait_copies<1>();
     __syncthreads();
     ask_weights(step + 2, asked);
-    const bool more = step + 1 < steps;
     if (more) sampler.advance();
     const unsigned char* a = samples + sampled;
     const unsigned char* b = weights + weighed;
@@ -154,7 +154,11 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
       if (more && kSampled == 2) sampler.store(half, samples + sampled);
       if (more && kSampled == 1 && half == 1) sampler.store(0, samples + sampled);
     }
-  }
+  };
+  // The last step has nothing to sample for, which is known here and not asked at every step.
+#pragma unroll 1
+  for (int32_t step = 0; step + 1 < steps; ++step) take_step(step, std::true_type{});
+  take_step(steps - 1, std::false_type{});
 
   // Through all steps, it would have taken registers.
   const OutputTile<Shape> same_tile(p.out, block_index());
