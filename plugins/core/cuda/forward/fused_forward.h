@@ -14,7 +14,6 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <type_traits>
 
 #include "../products.h"
 #include "../sampler.h"
@@ -137,7 +136,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   float sum[Shape::kRows][Shape::kColumns][4] = {};
   // The buffers of a step, and that of the weights of the step after the next.
   int sampled = 0, weighed = 0, asked = 2 * Buffers::kWeightBytes;
-  const auto take_step = [&](int32_t step, auto more) {
+  const auto take_step = [&](int32_t step, bool more) {
     wait_copies<1>();
     __syncthreads();
     ask_weights(step + 2, asked);
@@ -155,10 +154,13 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
       if (more && kSampled == 1 && half == 1) sampler.store(0, samples + sampled);
     }
   };
-  // The last step has nothing to sample for, which is known here and not asked at every step.
+  // The last step has nothing to sample for. By itself, it need not be asked for at every step; but
+  // that takes registers, which float32 has not.
+  constexpr bool kLastApart = sizeof(T) == 2;
 #pragma unroll 1
-  for (int32_t step = 0; step + 1 < steps; ++step) take_step(step, std::true_type{});
-  take_step(steps - 1, std::false_type{});
+  for (int32_t step = 0; step < steps - kLastApart; ++step)
+    take_step(step, kLastApart || step + 1 < steps);
+  if (kLastApart) take_step(steps - 1, false);
 
   // Through all steps, it would have taken registers.
   const OutputTile<Shape> same_tile(p.out, block_index());
