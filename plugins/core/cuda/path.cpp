@@ -78,7 +78,9 @@ int32_t best_splits(int64_t tiles, int64_t steps, int64_t at_once) {
 // Whether plane_sampler.h takes the problem, with tiles of so many pixels.
 bool takes_planes(const Problem& p, const KOrder& order, int64_t tile_pixels) {
   const int64_t image = BorderedPlanes(p.in_h, p.in_w, order.segments.vectors).image;
-  return order.single_vectors && (order.slot_vectors == 1 || order.paired) &&
+  // Halves with coordinates of float32 are rare: only the pairs have kernels for them.
+  return order.single_vectors &&
+         (order.paired || (order.slot_vectors == 1 && p.coordinate_dtype == p.dtype)) &&
          order.steps <= kMaxPlaneSteps && p.out_pixels() >= tile_pixels &&
          p.out_pixels() <= kMaxPlanePixels && image <= kMaxPlanesImage;
 }

@@ -45,14 +45,12 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
   return launch_sum_splits<typename Products::Element, Shape>(p.out, blocks, plan.splits, stream);
 }
 
-// kSlotVectors: as of PlaneSampler.
-template <class Products, class Shape, int kSlotVectors>
-cudaError_t launch_planes(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
-                          cudaStream_t stream) {
-  constexpr int kElement = static_cast<int>(sizeof(typename Products::Element));
+template <class Products, class Shape>
+cudaError_t launch_pairs(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
+                         cudaStream_t stream) {
   if (p.in.coordinates.of_float32)
-    return launch_shape<Products, Shape, PlaneSampler, kSlotVectors, 4>(plan, p, stream);
-  return launch_shape<Products, Shape, PlaneSampler, kSlotVectors, kElement>(plan, p, stream);
+    return launch_shape<Products, Shape, PlaneSampler, 2, 4>(plan, p, stream);
+  return launch_shape<Products, Shape, PlaneSampler, 2, 2>(plan, p, stream);
 }
 
 template <class Products>
@@ -90,16 +88,18 @@ cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Produ
       break;
     case Sampling::kPlanes:
       if constexpr (kHalves) {
-        if (is(64, 128)) return launch_planes<Products, Shape64x128, 1>(plan, p, stream);
-        if (is(128, 64)) return launch_planes<Products, Shape128x64, 1>(plan, p, stream);
+        if (is(64, 128))
+          return launch_shape<Products, Shape64x128, PlaneSampler, 1, 2>(plan, p, stream);
+        if (is(128, 64))
+          return launch_shape<Products, Shape128x64, PlaneSampler, 1, 2>(plan, p, stream);
       } else {
-        if (is(64, 64)) return launch_planes<Products, Shape64x64, 1>(plan, p, stream);
+        if (is(64, 64)) return launch_shape<Products, Shape64x64, PlaneSampler, 1, 4>(plan, p, stream);
       }
       break;
     case Sampling::kPlanePairs:
       if constexpr (kHalves) {
-        if (is(64, 128)) return launch_planes<Products, Shape64x128, 2>(plan, p, stream);
-        if (is(128, 64)) return launch_planes<Products, Shape128x64, 2>(plan, p, stream);
+        if (is(64, 128)) return launch_pairs<Products, Shape64x128>(plan, p, stream);
+        if (is(128, 64)) return launch_pairs<Products, Shape128x64>(plan, p, stream);
       }
       break;
   }

@@ -152,9 +152,6 @@ class WarpOutput {
   template <int kColumns>
   __device__ __forceinline__ void store_pairs(const float (&sum)[Shape::kRows][kColumns][4], int first,
                                               int32_t channel, int32_t left) const {
-    struct alignas(2 * sizeof(T)) Pair {
-      T at, next;
-    };
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int64_t pixel = first_pixel_ + lane / 4;
     T* const to = out_.data + pixel * out_.outs + channel + lane % 4 * 2;
@@ -170,10 +167,13 @@ class WarpOutput {
         for (int half = 0; half < 2; ++half) {
           const int row = i * 16 + half * 8;
           const float (&four)[4] = sum[i][first + j];
-          Pair pair;
-          round_two(four[half * 2] + bias[0], four[half * 2 + 1] + bias[1], &pair.at, &pair.next);
-          if (pixel + row < out_.pixels)
-            *reinterpret_cast<Pair*>(to + int64_t{row} * out_.outs + j * 8) = pair;
+          const float two[2] = {four[half * 2] + bias[0], four[half * 2 + 1] + bias[1]};
+          if (pixel + row >= out_.pixels) continue;
+          T* const at = to + int64_t{row} * out_.outs + j * 8;
+          if constexpr (sizeof(T) == 2)
+            *reinterpret_cast<uint32_t*>(at) = round_pair<T>(two[0], two[1]);
+          else
+            *reinterpret_cast<float2*>(at) = make_float2(two[0], two[1]);
         }
     }
   }
