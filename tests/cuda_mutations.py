@@ -22,9 +22,12 @@ _STAGE = re.compile(
     r"(?P<stage>\b(?:step|stage)|\((?:step|stage) \+ \d+\))"
     r" % (?P<buffers>2|[\w:]*k(?:Stages|\w*Buffers))\b"
 )
+_RING = re.compile(r"\b(?P<buffer>\w+) = (?P<call>next_buffer<[^;]*>)\((?P=buffer)\);")
+_FREED = re.compile(r"\b(?P<buffer>asked) = (?P<other>weighed);")
 # Whatever looks like one of them; to find those that the patterns above do not understand.
 _ANY = re.compile(
-    r"__syncthreads\(|sync_warp\(|commit_copies\(|wait_copies<|% [\w:]*k(?:Stages|\w*Buffers)\b"
+    r"__syncthreads\(|sync_warp\(|commit_copies\(|wait_copies<|= next_buffer<|\basked = [a-z]"
+    r"|% [\w:]*k(?:Stages|\w*Buffers)\b"
 )
 _COMMENT = re.compile(r"//.*")
 
@@ -68,6 +71,8 @@ class Mutant:
                 (_BARRIER, self._barrier),
                 (_WAIT, self._wait),
                 (_STAGE, self._stage),
+                (_RING, self._ring),
+                (_FREED, self._freed),
             ):
                 line = pattern.sub(mutate, line)
             lines[i] = line.rstrip() + "\n"
@@ -99,6 +104,17 @@ class Mutant:
         next_one = self._number(f"the stage after {match[0]}")
         first = self._number(f"the first stage instead of {match[0]}")
         return f"({match['stage']} + {next_one}) % {match['buffers']} * !{first}"
+
+    def _ring(self, match: re.Match[str]) -> str:
+        self._found += 1
+        call, buffer = match["call"], match["buffer"]
+        stays = self._number(f"the same {buffer} buffer again")
+        skips = self._number(f"not the next {buffer} buffer")
+        return f"if (!{stays}) {buffer} = {call}({skips} ? {call}({buffer}) : {buffer});"
+
+    def _freed(self, match: re.Match[str]) -> str:
+        self._found += 1
+        return f"if (!{self._number('the same asked buffer again')}) {match[0]}"
 
 
 def mutants() -> Iterator[Mutant]:

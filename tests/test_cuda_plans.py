@@ -89,7 +89,28 @@ PLANS: dict[str, tuple[str, str, Case]] = {
         "direct 64x64",
         replace(_BASE, in_channels=40, group=4, offset_group=10, kernel=(5, 3), size=(12, 13)),
     ),
+    "planes": (
+        "planes 128x64",
+        "direct 64x64",
+        replace(_BASE, in_channels=24, offset_group=4, out_channels=10, size=(33, 17)),
+    ),
+    "planes, many outputs, split": (
+        "planes 64x128",
+        "direct 64x64",
+        replace(_BASE, in_channels=64, offset_group=8, out_channels=100, size=(17, 12)),
+    ),
+    "pairs of planes": (
+        "pairs 128x64",
+        "planes 64x64",
+        replace(_BASE, in_channels=24, offset_group=8, group=2, size=(33, 17)),
+    ),
+    "pairs of planes, many outputs, split": (
+        "pairs 64x128",
+        "planes 64x64",
+        replace(_BASE, in_channels=64, offset_group=16, out_channels=100, size=(17, 12)),
+    ),
 }
+OF_PLANES = [name for name in PLANS if "planes" in name]
 KINDS = {
     "float16": (torch.float16, Options(), TOLERANCE["float16"]),
     "bfloat16": (torch.bfloat16, Options(), TOLERANCE["bfloat16"]),
@@ -112,10 +133,51 @@ def test_a_problem_takes_its_tile_and_is_right(watched: Core, kind: str, name: s
         assert relative_error(output, wanted) <= tolerance, how
 
 
+@pytest.mark.parametrize("name", OF_PLANES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_planes_with_offsets_of_every_sort(watched: Core, kind: str, name: str) -> None:
+    """Whole ones, which lie on the edge, far ones, those of float32; with a mask and without."""
+    *_, case = PLANS[name]
+    dtype, options, tolerance = KINDS[kind]
+    for offsets, mask, coordinates in (
+        ("integer", True, dtype),
+        ("zero", False, torch.float32),
+        ("tiny", False, dtype),
+        ("far", True, torch.float32),
+    ):
+        changed = replace(case, offsets=offsets, mask=mask)
+        inputs = make_inputs(changed, dtype, coordinates)
+        output = watched.forward(changed, inputs, options)
+        assert relative_error(output, expected(changed, inputs)) <= tolerance, offsets
+
+
+@pytest.mark.parametrize("name", OF_PLANES)
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "float32 as TF32"])
+def test_planes_with_values_that_are_no_numbers(watched: Core, kind: str, name: str) -> None:
+    """Pixels stay where they are, also next to samples that lie on the edge."""
+    case = replace(PLANS[name][-1], offsets="integer")
+    dtype, options, tolerance = KINDS[kind]
+    inputs = make_inputs(case, dtype)
+    assert inputs.mask is not None
+    for i, value in enumerate((torch.nan, torch.inf, -torch.inf, 1e30, -1e30, 2.0**23, -1e9)):
+        inputs.offset.view(-1)[i::31] = value
+    inputs.mask[1, 1, 1, 1] = torch.nan
+    inputs.input[:, 0, 0, 0] = torch.inf
+    inputs.input[0, 1, -1, -1] = -torch.inf
+    inputs.input[1, -1, 4, 4] = torch.nan
+    output, wanted = watched.forward(case, inputs, options), expected(case, inputs)
+    assert torch.equal(output.isfinite(), wanted.isfinite())
+    assert torch.equal(output.isnan(), wanted.isnan())
+    finite = wanted.isfinite()
+    assert 0.3 < finite.float().mean() < 1
+    assert relative_error(output[finite], wanted[finite]) <= tolerance
+
+
 # What launch_fused.h launches.
 OF_HALVES = {"tabulated 128x256", "tabulated 128x128", "tabulated 128x64", "direct 64x256"}
 OF_HALVES |= {"direct 64x128", "direct 128x64", "narrow 64x128", "narrow 128x64"}
-OF_FLOAT32 = {"tabulated 128x128", "tabulated 64x64", "direct 64x64"}
+OF_HALVES |= {"planes 64x128", "planes 128x64", "pairs 64x128", "pairs 128x64"}
+OF_FLOAT32 = {"tabulated 128x128", "tabulated 64x64", "direct 64x64", "planes 64x64"}
 
 
 def test_every_kernel_has_a_problem(cuda: Core) -> None:
@@ -181,7 +243,7 @@ LAYERS = {
     "tabulated 128x256 of 1 splits": replace(
         _LAYER, batch=8, in_channels=256, out_channels=256, size=(50, 84)
     ),
-    "narrow 128x64 of 1 splits": replace(_LAYER, batch=8, offset_group=16, size=(180, 320)),
+    "pairs 128x64 of 1 splits": replace(_LAYER, batch=8, offset_group=16, size=(180, 320)),
 }
 
 

@@ -77,7 +77,7 @@ DCN_EXPORT const char* dcn_cuda_path(const CallProblem* problem, const CallOptio
 DCN_EXPORT const char* dcn_cuda_plan(const CallProblem* call, const CallOptions* options) {
   const dcn::Problem problem = problem_of(call);
   if (!dcn::cuda::takes_fused(problem, options_of(options))) return text_of({});
-  constexpr const char* kNames[] = {"tabulated", "direct", "narrow"};
+  constexpr const char* kNames[] = {"tabulated", "direct", "narrow", "planes", "pairs"};
   const dcn::cuda::FusedPlan plan(problem);
   return text_of({std::string(kNames[static_cast<int>(plan.sampling)]) + " " +
                   std::to_string(plan.tile_pixels) + "x" + std::to_string(plan.tile_outs) + " of " +

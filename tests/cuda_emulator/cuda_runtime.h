@@ -50,6 +50,15 @@ T __ldg(const T* at) {
   return *at;
 }
 
+// Sums rounded down, and towards zero.
+float __fadd_rd(float a, float b);
+float __fadd_rz(float a, float b);
+
+// Into [0, 1]; NaN to 0.
+inline float __saturatef(float value) {
+  return value > 0 ? value < 1 ? value : 1 : 0;
+}
+
 // One thread runs at a time: nothing comes between.
 template <class T>
 T atomicAdd(T* at, T value) {

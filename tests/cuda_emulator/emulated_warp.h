@@ -79,6 +79,17 @@ float2 load_pair(uint32_t bits) {
   return {load(T{static_cast<uint16_t>(bits)}), load(T{static_cast<uint16_t>(bits >> 16)})};
 }
 
+inline const unsigned char* at_distance(const unsigned char* base, uint32_t count, uint32_t bytes) {
+  return base + uint64_t{count} * bytes;
+}
+
+template <int kBytes>
+uint32_t load_once(const unsigned char* at) {
+  uint32_t bits = 0;
+  std::memcpy(&bits, at, kBytes);
+  return bits;
+}
+
 inline void copy_async(void* shared, const void* global, bool valid, EMULATOR_CALLER) {
   emulator::copy_async(shared, global, valid, {file, line});
 }

@@ -3,6 +3,7 @@
 // since all threads answer alike.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "deform_conv.h"
@@ -19,6 +20,28 @@ struct RawPoint {
 };
 // NaN in every type: what lies there touches no pixel, so that the sample is zero.
 inline constexpr RawPoint kNowhere = {~0u, 0, 0};
+
+// An offset in two parts, as sample_axis() takes it apart, but in additions alone: what fills the
+// lowest bits of a float32 of 2^23 is an integer. It is not so for an offset of 2^22 and more, or for
+// one that is no number: then `floor_bits` mean nothing, and inside() must have said no.
+inline constexpr uint32_t kFloorBits = 0x4b400000;  // 1.5 * 2^23
+struct SplitOffset {
+  uint32_t floor_bits;  // kFloorBits + floor
+  float fraction;       // in [0, 1], always
+
+  __device__ __forceinline__ explicit SplitOffset(float offset) {
+    const float shift = bit_cast<float>(kFloorBits), floor = __fadd_rd(offset, shift);
+    floor_bits = bit_cast<uint32_t>(floor);
+    fraction = __saturatef(offset - (floor - shift));
+  }
+};
+
+// Whether a coordinate lies between -1 and the extent of its axis. `centre`: where it would lie without
+// its offset, from the middle of the axis; `half`: half of the extent + 1. Rounded towards zero, the
+// sum is below a number if and only if the true sum is.
+__device__ __forceinline__ bool inside(float offset, float centre, float half) {
+  return std::fabs(__fadd_rz(offset, centre)) < half;
+}
 
 struct SamplePoint {
   AxisSample<float> y, x;
@@ -69,6 +92,8 @@ struct Coordinates {
   const void* offset;  // [N, offset_group*kH*kW*2, oH, oW]
   const void* mask;    // [N, offset_group*kH*kW, oH, oW] or null
   bool of_float32;     // offset and mask
+  bool has_mask;
+  float half_h, half_w;  // (in_h + 1) / 2 and (in_w + 1) / 2
   Divider by_out_w, by_kernel_w;
   int32_t in_h, in_w, out_pixels;
   int32_t kernel_w, taps, offset_group;
@@ -80,6 +105,9 @@ struct Coordinates {
       : offset(offset),
         mask(mask),
         of_float32(p.coordinate_dtype == DType::kFloat32),
+        has_mask(mask != nullptr),
+        half_h(static_cast<float>(p.in_h + 1) / 2),
+        half_w(static_cast<float>(p.in_w + 1) / 2),
         by_out_w(p.out_w),
         by_kernel_w(p.kernel_w),
         in_h(static_cast<int32_t>(p.in_h)),

@@ -2,6 +2,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "channels_last.h"
 #include "deform_conv.h"
@@ -10,6 +11,7 @@
 #include "forward/pack_weight.h"
 #include "forward/plan.h"
 #include "forward/small_groups.h"
+#include "forward/stage_planes.h"
 #include "plain/plain.h"
 
 namespace dcn::cuda {
@@ -28,8 +30,14 @@ struct Workspace {
   Workspace(const Problem& p, const KOrder& order)
       : weight(0),
         image(aligned(fused_weight_bytes(p, order))),
-        partial(image + aligned(staged_image_bytes(p, order.segments))),
+        partial(image + aligned(image_bytes(p, order.segments))),
         end(partial + aligned(partial_sum_bytes(p))) {}
+
+ private:
+  // Staged in one way or the other, as no more than the plan knows.
+  static size_t image_bytes(const Problem& p, const Segments& segments) {
+    return std::max(staged_image_bytes(p, segments), bordered_planes_bytes(p, segments));
+  }
 };
 
 template <class Products>
@@ -48,32 +56,39 @@ cudaError_t run(const Problem& p, const ForwardArgs& args, unsigned char* worksp
     if (error != cudaSuccess) return error;
   }
   const void* image = args.input;
+  const bool of_planes = plan.of_planes();
   const bool in_place =
-      args.channels_last && reads_in_place(p, segments) &&
+      !of_planes && args.channels_last && reads_in_place(p, segments) &&
       reinterpret_cast<uintptr_t>(args.input) % (static_cast<size_t>(segments.vector) * sizeof(T)) == 0;
   if (!in_place) {
     image = workspace + pieces.image;
-    const cudaError_t error =
-        stage_image(p, segments, args.input, args.channels_last, workspace + pieces.image, stream);
+    const cudaError_t error = (of_planes ? stage_planes : stage_image)(
+        p, segments, args.input, args.channels_last, workspace + pieces.image, stream);
     if (error != cudaSuccess) return error;
   }
 
   const int64_t pixels = p.batch * p.out_pixels();
   FusedForward<T> fused;
-  fused.in = {plan.order, ImageLayout(p, segments, !in_place),
-              Coordinates<T>(p, args.offset, args.mask), static_cast<const unsigned char*>(image),
-              pixels};
+  fused.in = {plan.order,
+              ImageLayout(p, segments, !in_place),
+              Coordinates<T>(p, args.offset, args.mask),
+              static_cast<const unsigned char*>(image),
+              pixels,
+              BorderedPlanes(p.in_h, p.in_w, segments.vectors)};
   fused.weight = static_cast<const unsigned char*>(weight);
-  fused.out = {static_cast<const T*>(args.bias),
-               static_cast<T*>(args.output),
-               plan.splits > 1 ? reinterpret_cast<float*>(workspace + pieces.partial) : nullptr,
-               args.channels_last,
-               static_cast<int32_t>(p.out_channels),
-               static_cast<int32_t>(p.group_out_channels()),
-               static_cast<int32_t>(p.out_pixels()),
-               pixels};
-  fused.pixel_tiles = plan.pixel_tiles;
-  fused.out_tiles = plan.out_tiles;
+  OutputTensor<T>& out = fused.out;
+  out.bias = static_cast<const T*>(args.bias);
+  out.data = static_cast<T*>(args.output);
+  out.partial = plan.splits > 1 ? reinterpret_cast<float4*>(workspace + pieces.partial) : nullptr;
+  out.channels_last = args.channels_last;
+  out.in_pairs = args.channels_last && p.group_out_channels() % 2 == 0 &&
+                 reinterpret_cast<uintptr_t>(args.output) % (2 * sizeof(T)) == 0;
+  out.outs = static_cast<int32_t>(p.out_channels);
+  out.group_outs = static_cast<int32_t>(p.group_out_channels());
+  out.out_pixels = static_cast<int32_t>(p.out_pixels());
+  out.pixels = pixels;
+  out.tiles = plan.tiles;
+  out.out_tiles = static_cast<uint32_t>(plan.out_tiles);
   fused.steps_per_split = plan.steps_per_split;
   return launch_fused<Products>(plan, fused, stream);
 }
@@ -122,7 +137,7 @@ Status forward(const Problem& problem, const ForwardArgs& args, const Options& o
     case DType::kBFloat16: return status_of(run<HalfProducts<BFloat16>>(problem, args, bytes, stream));
     case DType::kFloat32:
       return status_of(options.allow_tf32 ? run<Tf32Products>(problem, args, bytes, stream)
-                                          : run<ExactFloatProducts>(problem, args, bytes, stream));
+                                          : run<QuickFloatProducts>(problem, args, bytes, stream));
     case DType::kFloat64:
     case DType::kUnknown: break;
   }

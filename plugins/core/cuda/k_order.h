@@ -2,9 +2,11 @@
 //
 // The K dimension of the matrix product runs over segments, within one over chunks of up to four
 // vectors, within one over the taps, and innermost over the vectors of the chunk: the taps of a chunk
-// follow each other because the pixels that they touch are largely the same. It is cut into slots of 16
-// bytes (a vector, or two narrow ones) and steps of four slots. Where all threads of a block share a
-// table of one segment's samples, each segment begins a new step.
+// follow each other because the pixels that they touch are largely the same. Segments that are a single
+// narrow vector are taken two by two, as if they were the vectors of one, wherever a group has an even
+// number of them. K is cut into slots of 16 bytes (a vector, or two narrow ones) and steps of four
+// slots. Where all threads of a block share a table of one segment's samples, each segment begins a new
+// step.
 #pragma once
 
 #include <cstdint>
@@ -23,21 +25,31 @@ inline constexpr int64_t kMaxTaps = 1 << 15;
 struct KOrder {
   Segments segments;
   int32_t taps;
+  Divider by_taps;
   int32_t steps;         // of a group; the last ones of a group may be empty
   int32_t slot_vectors;  // 2 where vectors are narrow
   bool single_vectors;   // each segment is a single vector
+  bool paired;           // and is narrow, and taken together with its neighbour
   bool tabulated;        // segments begin at a step, and their samples are tabulated
 
   KOrder() = default;
   explicit KOrder(const Problem& p);
 };
 
+// A vector of K.
+struct KPlace {
+  Segment segment;
+  int32_t in_segment, tap;
+
+  DCN_INLINE int32_t vector() const { return in_segment; }
+};
+
 // A place in the K dimension of one group, in vectors. kSingle: each segment is known to be a single
 // vector, which leaves less to remember.
 template <bool kSingle = false>
 struct KCursor {
-  int32_t group_end;  // the channel at which the group ends
-  Segment segment;
+  int32_t group_end;     // the channel at which the group ends
+  Segment segment;       // or the first of a pair
   int32_t chunk, width;  // first vector of the chunk in the segment, and how many it has
   int32_t position;      // in the chunk's taps times vectors
 
@@ -61,6 +73,11 @@ struct KCursor {
   }
   DCN_INLINE int32_t vector() const { return chunk + position - tap() * width; }
 
+  DCN_INLINE KPlace place(const KOrder& order) const {
+    if (!order.paired) return {segment, vector(), tap()};
+    return {vector() == 0 ? segment : order.segments.next(segment), 0, tap()};
+  }
+
   DCN_INLINE void advance(const KOrder& order, int32_t vectors) {
     position += vectors;
     while (position >= end(order)) {
@@ -68,7 +85,8 @@ struct KCursor {
       if (chunk + width < segment.vectors) {
         enter(order, segment, chunk + width);
       } else {
-        enter(order, order.segments.next(segment), 0);
+        const Segment last = order.paired ? order.segments.next(segment) : segment;
+        enter(order, order.segments.next(last), 0);
       }
     }
   }
@@ -78,7 +96,7 @@ struct KCursor {
     segment = at;
     chunk = first;
     if (kSingle) segment.vectors = 1;
-    width = order.segments.smaller(segment.vectors - first, kChunkVectors);
+    width = order.paired ? 2 : order.segments.smaller(segment.vectors - first, kChunkVectors);
   }
 
   // Of the chunk, with the padding behind it.

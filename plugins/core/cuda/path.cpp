@@ -1,6 +1,7 @@
 // Which CUDA kernels take a problem. Plain C++, so that a library without CUDA can tell too.
 #include <algorithm>
 
+#include "bordered_planes.h"
 #include "deform_conv.h"
 #include "forward/plan.h"
 
@@ -17,6 +18,10 @@ constexpr int64_t kMaxTile = 128 * 256;  // sums of the blocks that a processor 
 constexpr int32_t kMaxTableTaps = 11;
 // Segments with fewer vectors than this read a table too seldom to be worth filling one.
 constexpr int32_t kMinTableVectors = 4;
+
+// What plane_sampler.h has place for: steps in its table, and bits in its indices.
+constexpr int64_t kMaxPlaneSteps = 127;
+constexpr int64_t kMaxPlanePixels = 1 << 28, kMaxPlanesImage = 1 << 30;
 
 // Groups of fewer channels and of no more outputs than this would leave tensor cores nearly nothing to
 // do.
@@ -70,14 +75,26 @@ int32_t best_splits(int64_t tiles, int64_t steps, int64_t at_once) {
   return static_cast<int32_t>(best);
 }
 
+// Whether plane_sampler.h takes the problem, with tiles of so many pixels.
+bool takes_planes(const Problem& p, const KOrder& order, int64_t tile_pixels) {
+  const int64_t image = BorderedPlanes(p.in_h, p.in_w, order.segments.vectors).image;
+  // Halves with coordinates of float32 are rare: only the pairs have kernels for them.
+  return order.single_vectors &&
+         (order.paired || (order.slot_vectors == 1 && p.coordinate_dtype == p.dtype)) &&
+         order.steps <= kMaxPlaneSteps && p.out_pixels() >= tile_pixels &&
+         p.out_pixels() <= kMaxPlanePixels && image <= kMaxPlanesImage;
+}
+
 }  // namespace
 
-KOrder::KOrder(const Problem& p) : segments(p), taps(static_cast<int32_t>(p.taps())) {
+KOrder::KOrder(const Problem& p)
+    : segments(p), taps(static_cast<int32_t>(p.taps())), by_taps(p.taps()) {
   const int32_t element = p.dtype == DType::kFloat32 ? 4 : 2;
   slot_vectors = kSlotBytes / (segments.vector * element);
   const bool alike =
       segments.period == std::min(segments.group_channels, segments.offset_group_channels);
   single_vectors = alike && segments.period_vectors == 1;
+  paired = single_vectors && slot_vectors == 2 && segments.vectors / p.group % 2 == 0;
   const int32_t own = segments.period_vectors * taps % kStepSlots;
   tabulated = alike && slot_vectors == 1 && segments.period_vectors >= kMinTableVectors &&
               taps <= kMaxTableTaps &&
@@ -105,9 +122,11 @@ FusedPlan::FusedPlan(const Problem& p) : order(p) {
   tile_pixels = 128;
   if (p.dtype == DType::kFloat32 ? tile_outs == 64 : sampling != Sampling::kTabulated && tile_outs > 64)
     tile_pixels = 64;
-  pixel_tiles = blocks(p.batch * p.out_pixels(), tile_pixels);
+  if (tile_outs <= 128 && takes_planes(p, order, tile_pixels))
+    sampling = order.paired ? Sampling::kPlanePairs : Sampling::kPlanes;
+  tiles = PixelTiles(tile_pixels, p.batch, p.out_pixels(), of_planes());
   out_tiles = static_cast<int32_t>(blocks(outs, tile_outs));
-  const int32_t wanted = best_splits(pixel_tiles * out_tiles * p.group, order.steps,
+  const int32_t wanted = best_splits(tiles.count * out_tiles * p.group, order.steps,
                                      kProcessors * blocks_per_processor(*this));
   steps_per_split = static_cast<int32_t>(blocks(order.steps, wanted));
   splits = static_cast<int32_t>(blocks(order.steps, steps_per_split));
@@ -125,7 +144,13 @@ bool takes_fused(const Problem& p, const Options& options) {
 }
 
 size_t partial_sum_bytes(const Problem& p) {
-  const int64_t all = kMaxSplits * p.out_channels * p.batch * p.out_pixels();
+  // Of whole tiles, of which none is larger than these; each image may have its own.
+  const bool own = p.out_pixels() >= 64;
+  const int64_t pixels =
+      own ? p.batch * blocks(p.out_pixels(), 128) * 128 : blocks(p.batch * p.out_pixels(), 128) * 128;
+  const int64_t outs = p.group_out_channels();
+  const int64_t tile_outs = outs <= 64 ? 64 : outs <= 128 ? 128 : blocks(outs, 256) * 256;
+  const int64_t all = kMaxSplits * p.group * tile_outs * pixels;
   return sizeof(float) * static_cast<size_t>(std::min(all, kMaxWaves * kProcessors * kMaxTile));
 }
 

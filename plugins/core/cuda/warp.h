@@ -21,6 +21,22 @@
 #define DCN_HAS_TENSOR_CORES 0
 #endif
 
+namespace dcn::cuda {
+
+// blockIdx.x, asked for once more: the compiler does not know that it is what it was, and need not keep
+// what follows from it.
+__device__ __forceinline__ uint32_t block_index() {
+#if defined(__CUDA_ARCH__)
+  uint32_t index;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(index));
+  return index;
+#else
+  return blockIdx.x;
+#endif
+}
+
+}  // namespace dcn::cuda
+
 #if !defined(__CUDACC__)
 #include "emulated_warp.h"
 #else
@@ -64,8 +80,7 @@ template <>
 __device__ __forceinline__ void multiply_add<Float16>(float (&d)[4], const uint32_t (&a)[4],
                                                       const uint32_t (&b)[2]) {
 #if DCN_HAS_TENSOR_CORES
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -78,8 +93,7 @@ template <>
 __device__ __forceinline__ void multiply_add<BFloat16>(float (&d)[4], const uint32_t (&a)[4],
                                                        const uint32_t (&b)[2]) {
 #if DCN_HAS_TENSOR_CORES
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -93,8 +107,7 @@ __device__ __forceinline__ void multiply_add<BFloat16>(float (&d)[4], const uint
 __device__ __forceinline__ void multiply_add_tf32(float (&d)[4], const uint32_t (&a)[4],
                                                   const uint32_t (&b)[2]) {
 #if DCN_HAS_TENSOR_CORES
-  asm volatile(
-      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
       "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
@@ -159,6 +172,32 @@ __device__ __forceinline__ float2 load_pair<Float16>(uint32_t bits) {
 template <>
 __device__ __forceinline__ float2 load_pair<BFloat16>(uint32_t bits) {
   return make_float2(__uint_as_float(bits << 16), __uint_as_float(bits & 0xffff0000u));
+}
+
+// ---- addresses: each lane for itself --------------------------------------------------------
+
+// base + count * bytes. One instruction where the three are at hand, in which the compiler sees no
+// parts that it could compute elsewhere and would have to put together again.
+__device__ __forceinline__ const unsigned char* at_distance(const unsigned char* base, uint32_t count,
+                                                            uint32_t bytes) {
+  const unsigned char* at;
+  asm("{\n.reg .u64 t;\nmul.wide.u32 t, %1, %2;\nadd.u64 %0, t, %3;\n}"
+      : "=l"(at)
+      : "r"(count), "r"(bytes), "l"(base));
+  return at;
+}
+
+// Two or four bytes, in the lower part of a word, that nobody writes meanwhile and that nobody else on
+// this processor reads: what others read again shall stay in its cache instead.
+template <int kBytes>
+__device__ __forceinline__ uint32_t load_once(const unsigned char* at) {
+  static_assert(kBytes == 2 || kBytes == 4, "a half or a float");
+  uint32_t bits;
+  if constexpr (kBytes == 2)
+    asm("ld.global.nc.L1::no_allocate.u16 %0, [%1];" : "=r"(bits) : "l"(at));
+  else
+    asm("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(bits) : "l"(at));
+  return bits;
 }
 
 // ---- asynchronous copies: each lane for itself ----------------------------------------------

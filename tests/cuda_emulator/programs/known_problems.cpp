@@ -130,6 +130,7 @@ const Case kForward[] = {
     {"many channels a segment, two segments", kHalf, 2, 64, 10, 11, 40, 3, 2, 1, 2, false, false,
      kFast},
     {"one channel a segment", kHalf, 1, 40, 12, 11, 66, 3, 3, 1, 40, true, true, kFast},
+    {"one vector a segment", kBrain, 2, 16, 12, 13, 10, 3, 3, 1, 2, false, false, kFast},
     {"two vectors a segment", kBrain, 2, 64, 9, 11, 72, 2, 3, 1, 4, false, false, kFast},
     {"groups straddle offset groups", kHalf, 1, 72, 9, 17, 144, 3, 2, 2, 3, false, false, kFast},
     {"wide output", kBrain, 1, 64, 9, 16, 264, 2, 2, 1, 1, true, false, kFast},

@@ -6,10 +6,14 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <set>
 #include <vector>
 
+#include "coordinates.h"
+#include "dtype.h"
 #include "run_kernel.h"
+#include "sampling.h"
 #include "warp.h"
 
 extern "C" void emulator_set_device(int major, int minor, int processors);
@@ -332,8 +336,50 @@ void check_runtime() {
 
 }  // namespace
 
+namespace {
+
+// SplitOffset and inside() against sample_axis(), at one coordinate.
+bool same_sample(float offset, int32_t base, int32_t extent) {
+  const dcn::AxisSample<float> wanted = dcn::sample_axis(offset, base, extent);
+  const dcn::cuda::SplitOffset split(offset);
+  const float half = static_cast<float>(extent + 1) / 2;
+  const bool touches = wanted.low >= -1 && wanted.low < extent;
+  if (!(split.fraction >= 0 && split.fraction <= 1)) return false;
+  if (dcn::cuda::inside(offset, static_cast<float>(base + 1) - half, half) != touches) return false;
+  const auto low = static_cast<int32_t>(split.floor_bits - dcn::cuda::kFloorBits) + base;
+  return !touches || (low == wanted.low && split.fraction == wanted.fraction);
+}
+
+void check_offsets() {
+  bool halves = true, whole = true, special = true;
+  for (const int32_t extent : {1, 2, 7, 180, 1 << 19})
+    for (const int32_t base : {-(1 << 19), -3, -1, 0, 1, 6, 178, 1 << 19}) {
+      for (uint32_t bits = 0; bits < 1 << 16; ++bits)
+        halves &= same_sample(dcn::load(dcn::Float16{static_cast<uint16_t>(bits)}), base, extent);
+      // At and next to each coordinate where something changes.
+      for (const int32_t at : {-2, -1, 0, 1, extent - 1, extent, extent + 1}) {
+        const auto offset = static_cast<float>(at - base);
+        const float tiny = std::numeric_limits<float>::denorm_min();
+        for (const float near : {offset, std::nextafter(offset, -INFINITY),
+                                 std::nextafter(offset, INFINITY), offset - 0.5f, offset - tiny})
+          whole &= same_sample(near, base, extent);
+      }
+      for (const float far : {0x1p20f, 0x1p22f, 0x1.8p23f, 0x1p24f, 1e30f, INFINITY})
+        for (const float value : {far, -far, std::nextafter(far, 0.0f), -std::nextafter(far, 0.0f)})
+          special &= same_sample(value, base, extent);
+      special &= same_sample(NAN, base, extent) && same_sample(-NAN, base, extent);
+      special &= same_sample(-0.0f, base, extent);
+    }
+  expect(halves, "offsets of float16");
+  expect(whole, "offsets next to whole ones");
+  expect(special, "offsets that are far or no numbers");
+}
+
+}  // namespace
+
 int main() {
   check_products();
+  check_offsets();
   check_conversions();
   check_loads();
   check_shuffle<float>("a shuffle of floats");

@@ -1,5 +1,6 @@
 // Samples whose place a thread finds out itself: it reads offset and mask a step earlier than it needs
-// them. For segments of few channels, and for kernels whose table would be too large.
+// them. For segments of few channels, and for kernels whose table would be too large; plane_sampler.h
+// takes the most frequent of these problems, faster.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ class DirectSampler {
   static constexpr int kThreads = Shape::kThreads;
   static constexpr int kRows = Shape::kPixels * kStepSlots / kThreads;  // of a thread
 
-  static DCN_INLINE constexpr int shared_bytes(int) { return 0; }
+  static DCN_INLINE constexpr int shared_bytes(const KOrder&) { return 0; }
 
   __device__ __forceinline__ DirectSampler(const SampledImage<T>& in, const TilePixels& pixels,
                                            int32_t group, int32_t first_step, unsigned char*)
@@ -45,8 +46,9 @@ class DirectSampler {
 #pragma unroll
     for (int v = 0; v < kSlotVectors; ++v) {
       const Coordinates<T>& c = in_.coordinates;
-      const int32_t tap_y = c.by_kernel_w.quotient(at.tap());
-      place_[v] = {in_.plane(at), tap_y << 16 | c.by_kernel_w.rest(at.tap(), tap_y)};
+      const KPlace place = at.place(in_.order);
+      const int32_t tap_y = c.by_kernel_w.quotient(place.tap);
+      place_[v] = {in_.plane(place), tap_y << 16 | c.by_kernel_w.rest(place.tap, tap_y)};
       at.advance(in_.order, 1);
     }
     ahead_.advance(in_.order, kStepSlots * kSlotVectors);
@@ -102,7 +104,8 @@ class DirectSampler {
     for (int v = 0; v < kSlotVectors; ++v) {
       asked_[i][v] = kNowhere;
       if (at.valid(in_.order) && image_[i] >= 0) {
-        const int32_t row = at.segment.offset_group * in_.order.taps + at.tap();
+        const KPlace place = at.place(in_.order);
+        const int32_t row = place.segment.offset_group * in_.order.taps + place.tap;
         asked_[i][v] = in_.coordinates.ask(image_[i], row, pixel_[i]);
       }
       at.advance(in_.order, 1);

@@ -7,6 +7,7 @@
 #include "direct_sampler.h"
 #include "fused_forward.h"
 #include "plan.h"
+#include "plane_sampler.h"
 #include "split_sum.h"
 #include "tabulated_sampler.h"
 
@@ -26,20 +27,30 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
   constexpr int kUnaskedSharedBytes = 48 << 10;
   const auto kernel = fused_forward<Products, Shape, Sampler, kSampling...>;
   const int bytes =
-      Shape::kBufferBytes + Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order.taps);
+      StepBuffers<Shape>::kBytes + Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order);
   if (bytes > kUnaskedSharedBytes) {
     const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
     if (error != cudaSuccess) return error;
   }
-  const int64_t blocks = plan.pixel_tiles * plan.out_tiles * (p.out.outs / p.out.group_outs);
+  const int64_t blocks = plan.tiles.count * plan.out_tiles * (p.out.outs / p.out.group_outs);
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(blocks), static_cast<unsigned>(plan.splits));
   config.blockDim = dim3(Shape::kThreads);
   config.dynamicSmemBytes = static_cast<size_t>(bytes);
   config.stream = stream;
-  return cudaLaunchKernelEx(&config, kernel, p);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, p);
+  if (error != cudaSuccess || !p.out.partial) return error;
+  return launch_sum_splits<typename Products::Element, Shape>(p.out, blocks, plan.splits, stream);
+}
+
+template <class Products, class Shape>
+cudaError_t launch_pairs(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
+                         cudaStream_t stream) {
+  if (p.in.coordinates.of_float32)
+    return launch_shape<Products, Shape, PlaneSampler, 2, 4>(plan, p, stream);
+  return launch_shape<Products, Shape, PlaneSampler, 2, 2>(plan, p, stream);
 }
 
 template <class Products>
@@ -75,6 +86,22 @@ cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Produ
         if (is(128, 64)) return launch_shape<Products, Shape128x64, DirectSampler, 2>(plan, p, stream);
       }
       break;
+    case Sampling::kPlanes:
+      if constexpr (kHalves) {
+        if (is(64, 128))
+          return launch_shape<Products, Shape64x128, PlaneSampler, 1, 2>(plan, p, stream);
+        if (is(128, 64))
+          return launch_shape<Products, Shape128x64, PlaneSampler, 1, 2>(plan, p, stream);
+      } else {
+        if (is(64, 64)) return launch_shape<Products, Shape64x64, PlaneSampler, 1, 4>(plan, p, stream);
+      }
+      break;
+    case Sampling::kPlanePairs:
+      if constexpr (kHalves) {
+        if (is(64, 128)) return launch_pairs<Products, Shape64x128>(plan, p, stream);
+        if (is(128, 64)) return launch_pairs<Products, Shape128x64>(plan, p, stream);
+      }
+      break;
   }
   return cudaErrorInvalidValue;
 }
@@ -82,9 +109,7 @@ cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Produ
 template <class Products>
 cudaError_t launch_fused(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
                          cudaStream_t stream) {
-  cudaError_t error = launch_tile<Products>(plan, p, stream);
-  if (error == cudaSuccess && p.out.partial) error = launch_sum_splits(p.out, plan.splits, stream);
-  return error;
+  return launch_tile<Products>(plan, p, stream);
 }
 
 extern template cudaError_t launch_fused<HalfProducts<Float16>>(const FusedPlan&,
@@ -93,7 +118,7 @@ extern template cudaError_t launch_fused<HalfProducts<Float16>>(const FusedPlan&
 extern template cudaError_t launch_fused<HalfProducts<BFloat16>>(const FusedPlan&,
                                                                  const FusedForward<BFloat16>&,
                                                                  cudaStream_t);
-extern template cudaError_t launch_fused<ExactFloatProducts>(const FusedPlan&,
+extern template cudaError_t launch_fused<QuickFloatProducts>(const FusedPlan&,
                                                              const FusedForward<float>&, cudaStream_t);
 extern template cudaError_t launch_fused<Tf32Products>(const FusedPlan&, const FusedForward<float>&,
                                                        cudaStream_t);

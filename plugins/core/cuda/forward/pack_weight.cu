@@ -31,13 +31,15 @@ __global__ void pack_slots(const KOrder order, int64_t slots, int32_t group_outs
     Element elements[kSlotBytes / sizeof(Element)];
   } filled = {};
   for (int32_t v = 0; v < order.slot_vectors; ++v) {
-    if (at.valid(order))
+    if (at.valid(order)) {
+      const KPlace place = at.place(order);
       for (int32_t c = 0; c < order.segments.vector; ++c) {
-        const int32_t in_segment = at.vector() * order.segments.vector + c;
-        const int64_t channel = at.segment.first - group * group_channels + in_segment;
-        if (in_segment < at.segment.channels)
-          filled.elements[v * order.segments.vector + c] = row[channel * order.taps + at.tap()];
+        const int32_t in_segment = place.vector() * order.segments.vector + c;
+        const int64_t channel = place.segment.first - group * group_channels + in_segment;
+        if (in_segment < place.segment.channels)
+          filled.elements[v * order.segments.vector + c] = row[channel * order.taps + place.tap];
       }
+    }
     at.advance(order, 1);
   }
   packed[i] = filled.words;

@@ -6,21 +6,24 @@
 
 #include "../k_order.h"
 #include "deform_conv.h"
+#include "pixel_tiles.h"
 
 namespace dcn::cuda {
 
 // How the fused kernel finds its sampling positions (sampler.h).
-enum class Sampling { kTabulated, kDirect, kDirectNarrow };
+enum class Sampling { kTabulated, kDirect, kDirectNarrow, kPlanes, kPlanePairs };
 
 struct FusedPlan {
   KOrder order;
   Sampling sampling;
   int32_t tile_pixels, tile_outs;
-  int64_t pixel_tiles;
+  PixelTiles tiles;
   int32_t out_tiles;  // of a group
   int32_t splits, steps_per_split;
 
   explicit FusedPlan(const Problem& p);
+
+  bool of_planes() const { return sampling == Sampling::kPlanes || sampling == Sampling::kPlanePairs; }
 };
 
 // Whether the kernels of fused_forward.h or those of small_groups.h take the problem, on a device of
