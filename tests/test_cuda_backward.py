@@ -109,6 +109,65 @@ def test_random_problems(cuda: Core, kind: str, cases: list[Case]) -> None:
     assert errors == {}
 
 
+# The gradient of the weight is cut into tiles of outputs by columns, which are channels at a tap, and
+# into runs of pixels, and those into steps.
+_PLAIN = Case("", batch=1, stride=(1, 1), dilation=(1, 1), group=1, offset_group=1, size=(13, 17))
+WEIGHTS = [
+    replace(_PLAIN, name="runs end within images", batch=3, in_channels=24, out_channels=40),
+    replace(_PLAIN, name="more outputs than a tile", in_channels=16, out_channels=300),
+    replace(_PLAIN, name="one output more than a tile", in_channels=16, out_channels=65),
+    replace(_PLAIN, name="fewer outputs than lanes", in_channels=40, out_channels=5),
+    replace(
+        _PLAIN, name="groups", batch=3, in_channels=96, out_channels=280, group=2, offset_group=2
+    ),
+    replace(
+        _PLAIN,
+        name="groups of several segments",
+        batch=2,
+        in_channels=72,
+        out_channels=72,
+        group=3,
+        offset_group=6,
+    ),
+    replace(_PLAIN, name="chunks of eight vectors and one", in_channels=72, out_channels=72),
+    replace(_PLAIN, name="one channel a segment", in_channels=20, out_channels=20, offset_group=20),
+    replace(_PLAIN, name="many taps", in_channels=10, out_channels=20, kernel=(7, 5)),
+    replace(_PLAIN, name="one tap", in_channels=136, out_channels=130, kernel=(1, 1)),
+    replace(_PLAIN, name="images smaller than a step", batch=50, size=(3, 2)),
+    replace(_PLAIN, name="a single pixel", size=(1, 1), in_channels=16, kernel=(2, 2)),
+]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAST if "deterministic" not in kind])
+def test_gradients_of_the_weight_however_it_is_cut(cuda: Core, kind: str) -> None:
+    errors: dict[str, float] = {}
+    for case in WEIGHTS:
+        inputs = make_inputs(case, KINDS[kind].dtype)
+        exact = reference_gradients(case, inputs)["weight"]
+        found = gradients(cuda, case, inputs, KINDS[kind].options, ("weight",))["weight"]
+        error = relative_error(found, exact)
+        if not error <= KINDS[kind].tolerance:
+            errors[case.name] = error
+    assert errors == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kernels"),
+    [
+        # Two copies of the images, preparations, the two gradients, results, two for the bias.
+        (GRADIENTS, 8),
+        (("weight",), 4),
+        (("input", "offset"), 5),
+    ],
+)
+def test_a_backward_pass_is_few_launches(cuda: Core, wanted: tuple[str, ...], kernels: int) -> None:
+    case = BY_NAME["centernet_64"]
+    inputs = make_inputs(case, torch.float16)
+    before = cuda.launches()
+    gradients(cuda, case, inputs, DEFAULT, wanted)
+    assert cuda.launches() - before == kernels
+
+
 @cache
 def _subsets() -> list[tuple[str, ...]]:
     return [some for count in range(1, 5) for some in combinations(GRADIENTS, count)]

@@ -75,11 +75,11 @@ struct WeightPlan {
     const int64_t runs = std::max({divide_up(pixels, kMostRunPixels), wanted, int64_t{1}});
     return divide_up(divide_up(pixels, runs), kStepPixels) * kStepPixels;
   }
-  // Never less for larger problems.
+  // Never less for larger problems. Two blocks that run at a time have half of the largest tile each.
   int64_t workspace_bytes(int64_t pixels) const {
     constexpr int64_t kLargestTile = 256 * 128;
     return std::min(elements() * std::max<int64_t>(pixels / kLeastRunPixels, 1),
-                    elements() * divide_up(pixels, kMostRunPixels) + kWantedBlocks * kLargestTile) *
+                    elements() * divide_up(pixels, kMostRunPixels) + kProcessors * kLargestTile) *
            int64_t{sizeof(float)};
   }
 };
@@ -214,11 +214,11 @@ bool fused_backward_takes(const Problem& p, const Options& options) {
   if (!segments_are_alike(Segments(p))) return false;
   // A pixel's outputs are copied 16 bytes at a time.
   if (p.dtype != DType::kFloat32 && p.group_out_channels() <= 4) return false;
-  // Indices of 32 bits, and a grid's limits.
+  // Indices of 32 bits, with room for what lies a step behind the last, and a grid's limits.
   const Bundles bundles(p);
-  return p.batch * p.out_pixels() * bundles.count <= kMaxInt32 &&
+  return p.batch * p.out_pixels() * bundles.count <= kMaxInt32 / 2 &&
          p.out_channels / 64 / p.group < 65535 && pixels_of(p) / kMostRunPixels < 65535 &&
-         p.batch * p.in_pixels() * bundles.segments.vectors <= kMaxInt32 &&
+         p.batch * p.in_pixels() * bundles.segments.vectors <= kMaxInt32 / 2 &&
          int64_t{bundles.count} * kBundleVectors * 8 * p.taps() <= kMaxInt32;
 }
 

@@ -82,7 +82,7 @@ class SamplePositions {
   __device__ __forceinline__ SamplePositions(const WeightGradient<T>& p, typename Tile::Shared& s,
                                              const PixelRun& run)
       : p_(p), s_(s), run_(run), slots_(s.columns.slots) {
-    while (slots_ << (round_bits_ + 1) <= Tile::kRoundLines) ++round_bits_;
+    while (2 << round_bits_ <= Tile::kRoundLines / slots_) ++round_bits_;
   }
 
   // Steps of a round; a power of two.
