@@ -1,7 +1,8 @@
 // The fused backward pass. In this order:
 //
 //   stage input and grad_output            channels last, in vectors
-//   preparations                           the weight is transposed, sums for the input begin at zero
+//   preparations                           the weight is transposed, sums for the input begin at zero;
+//                                          pieces of the gradient of the bias
 //   gradients of offset, mask and input    data_gradient.h
 //   gradient of the weight                 weight_gradient.h
 //   results                                partial sums are added up, and laid out as the tensors
@@ -11,6 +12,7 @@
 
 #include "../channels_last.h"
 #include "../launch.h"
+#include "../sum_bias.h"
 #include "fused_backward.h"
 #include "gradient_kernels.h"
 #include "gradient_layouts.h"
@@ -86,7 +88,7 @@ struct WeightPlan {
 
 // Sizes of the parts of the workspace, in the order in which they lie; never less for larger problems.
 struct Parts {
-  int64_t input, grad_output, weight, grad_input, coordinates, weight_runs;
+  int64_t input, grad_output, weight, grad_input, coordinates, weight_runs, bias;
 
   explicit Parts(const Problem& p) {
     const Problem out = grad_output_image(p);
@@ -101,11 +103,12 @@ struct Parts {
                                        : bundles.parts() * p.offset_group * p.taps() * 3 * pixels *
                                              int64_t{sizeof(float)};
     weight_runs = WeightPlan(p).workspace_bytes(pixels);
+    bias = bias_pieces(p) * int64_t{sizeof(float)};
   }
 
   int64_t total() const {
     int64_t sum = 0;
-    for (int64_t bytes : {input, grad_output, weight, grad_input, coordinates, weight_runs})
+    for (int64_t bytes : {input, grad_output, weight, grad_input, coordinates, weight_runs, bias})
       sum += aligned(bytes);
     return sum;
   }
@@ -130,7 +133,6 @@ template <class Products>
 cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaStream_t stream) {
   using T = typename Products::Element;
   const bool wants_data = args.grad_input || args.grad_offset || args.grad_mask;
-  if (!wants_data && !args.grad_weight) return cudaSuccess;
   const Problem out = grad_output_image(p);
   const Segments out_segments(out);
   const Parts parts(p);
@@ -141,6 +143,7 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
   float* grad_input = workspace.take<float>(parts.grad_input);
   float* coordinates = workspace.take<float>(parts.coordinates);
   auto* weight_sums = workspace.take<float4>(parts.weight_runs);
+  float* bias_sums = workspace.take<float>(parts.bias);
 
   const Bundles bundles(p);
   const ImageLayout image(p, bundles.segments, true);
@@ -148,11 +151,18 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
                                     out_segments.period_vectors * out_segments.vector};
 
   Launches launches(stream);
-  launches.add(
-      [&](cudaStream_t s) { return stage_image(p, bundles.segments, args.input, false, input, s); });
-  launches.add([&](cudaStream_t s) {
-    return stage_image(out, out_segments, args.grad_output, false, grad_output, s);
-  });
+  if (wants_data || args.grad_weight) {
+    launches.add(
+        [&](cudaStream_t s) { return stage_image(p, bundles.segments, args.input, false, input, s); });
+    launches.add([&](cudaStream_t s) {
+      return stage_image(out, out_segments, args.grad_output, false, grad_output, s);
+    });
+  }
+  add_preparations(
+      launches,
+      wants_data ? PackColumns<T>(p, bundles, depth_stages(p), args.weight, packed) : PackColumns<T>{},
+      args.grad_input ? FillZero(grad_input, parts.grad_input / 4) : FillZero{},
+      args.grad_bias ? SumPieces<T>(p, args.grad_output, bias_sums) : SumPieces<T>{});
 
   DataGradient<T> data{};
   if (wants_data) {
@@ -170,8 +180,6 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
     data.depth_stages = static_cast<int32_t>(depth_stages(p));
     const int64_t blocks = divide_up(data.pixels, kDataPixels) * bundles.count;
     const int64_t tap_runs = std::clamp<int64_t>(kWantedBlocks / blocks, 1, p.taps());
-    add_preparations(launches, PackColumns<T>(p, bundles, data.depth_stages, args.weight, packed),
-                     args.grad_input ? FillZero(grad_input, parts.grad_input / 4) : FillZero{});
     add_data_gradient<Products>(launches, data, static_cast<int32_t>(tap_runs));
   }
 
@@ -202,7 +210,8 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
               args.grad_input
                   ? Unstage<T>(bundles.segments, image, p.batch, grad_input, args.grad_input)
                   : Unstage<T>{},
-              sums_coordinates ? SumCoordinates<T>(data) : SumCoordinates<T>{});
+              sums_coordinates ? SumCoordinates<T>(data) : SumCoordinates<T>{},
+              args.grad_bias ? SumChannels<T>(p, bias_sums, args.grad_bias) : SumChannels<T>{});
   return launches.error();
 }
 

@@ -6,9 +6,10 @@
 #include <cstdint>
 
 #include "../divider.h"
+#include "../elementwise.h"
+#include "../launch.h"
 #include "bundles.h"
 #include "data_gradient.h"
-#include "side_by_side.h"
 
 namespace dcn::cuda {
 
@@ -18,13 +19,13 @@ template <class T>
 class PackColumns {
  public:
   PackColumns() = default;
-  PackColumns(const Problem& p, const Bundles& bundles, int32_t depth_stages, const void* weight,
+  PackColumns(const Problem& p, const Bundles& bundles, int64_t depth_stages, const void* weight,
               T* packed)
       : bundles_(bundles),
         taps_(static_cast<int32_t>(p.taps())),
         outs_(static_cast<int32_t>(p.group_out_channels())),
         ins_(static_cast<int32_t>(p.group_in_channels())),
-        depth_stages_(depth_stages),
+        depth_stages_(static_cast<int32_t>(depth_stages)),
         taps_at_once_(bundles.segments.smaller(taps_, kMostTaps)),
         tap_tiles_(static_cast<int32_t>(divide_up(taps_, taps_at_once_))),
         by_taps_(taps_at_once_),
@@ -40,7 +41,8 @@ class PackColumns {
     return int64_t{bundles_.count} * kBundleVectors * depth_stages_ * tap_tiles_;
   }
 
-  __device__ void run(int32_t block, unsigned char* shared_memory) const {
+  __device__ void run(int64_t of_all, unsigned char* shared_memory) const {
+    const auto block = static_cast<int32_t>(of_all);
     T* const tile = reinterpret_cast<T*>(shared_memory);  // [kOuts, pitch]
     const int thread = static_cast<int>(threadIdx.x);
     const int32_t stage = block % depth_stages_, rest = block / depth_stages_;
@@ -103,8 +105,8 @@ class FillZero {
     return (count_ + kOwn * kElementThreads - 1) / (kOwn * kElementThreads);
   }
 
-  __device__ void run(int32_t block, unsigned char* /*shared_memory*/) const {
-    const int64_t first = int64_t{block} * kOwn * kElementThreads + static_cast<int>(threadIdx.x);
+  __device__ void run(int64_t block, unsigned char* /*shared_memory*/) const {
+    const int64_t first = block * kOwn * kElementThreads + static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int k = 0; k < kOwn; ++k)
       if (first + k * kElementThreads < count_)

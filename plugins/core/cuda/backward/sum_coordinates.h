@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "../elementwise.h"
+#include "../launch.h"
 #include "data_gradient.h"
 
 namespace dcn::cuda {
@@ -24,10 +25,10 @@ class SumCoordinates {
 
   DCN_INLINE int64_t blocks() const { return int64_t{rows_} * pixel_tiles_; }
 
-  __device__ void run(int32_t block, unsigned char* /*shared_memory*/) const {
-    const int32_t row = block / pixel_tiles_;
-    const int64_t of_all =
-        int64_t{block % pixel_tiles_} * kElementThreads + static_cast<int>(threadIdx.x);
+  __device__ void run(int64_t block, unsigned char* /*shared_memory*/) const {
+    const auto row = static_cast<int32_t>(block) / pixel_tiles_;
+    const int64_t of_all = int64_t{static_cast<int32_t>(block) % pixel_tiles_} * kElementThreads +
+                           static_cast<int>(threadIdx.x);
     if (of_all >= job_.pixels) return;
     const int32_t offset_group = row / job_.coordinates.taps;
     const int32_t parts = job_.bundles.last_of(offset_group) - job_.bundles.first_of(offset_group) + 1;

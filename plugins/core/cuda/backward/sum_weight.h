@@ -41,7 +41,8 @@ class SumWeight {
     return int64_t{partial_.groups} * segments_ * vector_tiles_ * tap_tiles_ * out_tiles_;
   }
 
-  __device__ void run(int32_t block, unsigned char* shared_memory) const {
+  __device__ void run(int64_t of_all, unsigned char* shared_memory) const {
+    const auto block = static_cast<int32_t>(of_all);
     T* const tile = reinterpret_cast<T*>(shared_memory);  // [kOuts, channels, taps]
     const int32_t out_tile = block % out_tiles_;
     int32_t rest = block / out_tiles_;

@@ -39,7 +39,8 @@ class Unstage {
 
   DCN_INLINE int64_t blocks() const { return images_ * pixel_tiles_ * vector_tiles_; }
 
-  __device__ void run(int32_t block, unsigned char* shared_memory) const {
+  __device__ void run(int64_t of_all, unsigned char* shared_memory) const {
+    const auto block = static_cast<int32_t>(of_all);
     auto& s = *reinterpret_cast<Tile*>(shared_memory);
     const int thread = static_cast<int>(threadIdx.x);
     const int32_t rest = block / pixel_tiles_;
