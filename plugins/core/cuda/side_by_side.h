@@ -20,27 +20,26 @@
 namespace dcn::cuda {
 
 template <class... Tasks>
-__global__ void __launch_bounds__(kElementThreads, 3) side_by_side(Tasks... tasks) {
+__global__ void __launch_bounds__(kElementThreads, 4) side_by_side(Tasks... tasks) {
   extern __shared__ __align__(16) unsigned char shared_memory[];
-  const int64_t blocks = (int64_t{0} + ... + tasks.blocks());
-  for (int64_t i = blockIdx.x; i < blocks; i += gridDim.x) {
-    int64_t block = i;  // of the tasks that are left
-    bool done = false;
-    const auto run = [&](const auto& task) {
-      if (done) return;
-      done = block < task.blocks();
-      if (done) task.run(block, shared_memory);
-      block -= task.blocks();
-    };
-    (run(tasks), ...);
-    __syncthreads();
-  }
+  int64_t block = int64_t{blockIdx.y} * gridDim.x + blockIdx.x;  // of the tasks that are left
+  bool done = false;
+  const auto run = [&](const auto& task) {
+    if (done) return;
+    done = block < task.blocks();
+    if (done) task.run(block, shared_memory);
+    block -= task.blocks();
+  };
+  (run(tasks), ...);
 }
 
 template <class... Tasks>
 void add_side_by_side(Launches& launches, const Tasks&... tasks) {
+  constexpr int64_t kMostX = 1 << 30;
+  const int64_t blocks = (int64_t{0} + ... + tasks.blocks()), x = std::min(blocks, kMostX);
+  if (blocks == 0) return;
   void (*kernel)(Tasks...) = side_by_side<Tasks...>;
-  launches.add(kernel, grid_of((int64_t{0} + ... + tasks.blocks())), kElementThreads,
+  launches.add(kernel, grid_of(x, divide_up(blocks, x)), kElementThreads,
                std::max({Tasks::kSharedBytes...}), tasks...);
 }
 
