@@ -24,10 +24,12 @@ _STAGE = re.compile(
 )
 # Where the positions of a step's samples lie.
 _LINE = re.compile(r"\bline_of\((?P<step>step \+ (?:\d+|\w+\(\w+\)))\)")
+_RING = re.compile(r"\b(?P<buffer>\w+) = (?P<call>next_buffer<[^;]*>)\((?P=buffer)\);")
+_FREED = re.compile(r"\b(?P<buffer>asked) = (?P<other>weighed);")
 # Whatever looks like one of them; to find those that the patterns above do not understand.
 _ANY = re.compile(
-    r"__syncthreads\(|sync_warp\(|commit_copies\(|wait_copies<|% [\w:]*k(?:Stages|\w*Buffers)\b"
-    r"|\bline_of\((?!int32_t )"
+    r"__syncthreads\(|sync_warp\(|commit_copies\(|wait_copies<|= next_buffer<|\basked = [a-z]"
+    r"|% [\w:]*k(?:Stages|\w*Buffers)\b|\bline_of\((?!int32_t )"
 )
 _COMMENT = re.compile(r"//.*")
 
@@ -72,6 +74,8 @@ class Mutant:
                 (_WAIT, self._wait),
                 (_STAGE, self._stage),
                 (_LINE, self._line),
+                (_RING, self._ring),
+                (_FREED, self._freed),
             ):
                 line = pattern.sub(mutate, line)
             lines[i] = line.rstrip() + "\n"
@@ -109,6 +113,17 @@ class Mutant:
         next_one = self._number(f"the step after {match['step']}")
         first = self._number(f"the first step instead of {match['step']}")
         return f"line_of((({match['step']}) + {next_one}) * !{first})"
+
+    def _ring(self, match: re.Match[str]) -> str:
+        self._found += 1
+        call, buffer = match["call"], match["buffer"]
+        stays = self._number(f"the same {buffer} buffer again")
+        skips = self._number(f"not the next {buffer} buffer")
+        return f"if (!{stays}) {buffer} = {call}({skips} ? {call}({buffer}) : {buffer});"
+
+    def _freed(self, match: re.Match[str]) -> str:
+        self._found += 1
+        return f"if (!{self._number('the same asked buffer again')}) {match[0]}"
 
 
 def mutants() -> Iterator[Mutant]:

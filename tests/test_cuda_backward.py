@@ -109,8 +109,8 @@ def test_random_problems(cuda: Core, kind: str, cases: list[Case]) -> None:
     assert errors == {}
 
 
-# The gradient of the weight is cut into tiles of outputs by columns, which are channels at a tap, and
-# into runs of pixels, and those into steps.
+# The gradient of the weight is cut into tiles of outputs by columns, which are channels at a tap,
+# and into runs of pixels, and those into steps.
 _PLAIN = Case("", batch=1, stride=(1, 1), dilation=(1, 1), group=1, offset_group=1, size=(13, 17))
 WEIGHTS = [
     replace(_PLAIN, name="runs end within images", batch=3, in_channels=24, out_channels=40),

@@ -92,6 +92,9 @@ def test_every_barrier_and_stage_is_found() -> None:
         "the first stage instead of step % ",
         "the step after step + ",
         "the first step instead of step + ",
+        "the same weighed buffer again",
+        "not the next weighed buffer",
+        "the same asked buffer again",
     ):
         assert any(mutation.what.startswith(kind) for mutation in MUTATIONS), kind
 

@@ -2,6 +2,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "channels_last.h"
 #include "deform_conv.h"
@@ -64,16 +65,17 @@ cudaError_t run(const Problem& p, const ForwardArgs& args, unsigned char* worksp
               Coordinates<T>(p, args.offset, args.mask), static_cast<const unsigned char*>(image),
               pixels};
   fused.weight = static_cast<const unsigned char*>(weight);
-  fused.out = {static_cast<const T*>(args.bias),
-               static_cast<T*>(args.output),
-               plan.splits > 1 ? reinterpret_cast<float*>(workspace + pieces.partial) : nullptr,
-               args.channels_last,
-               static_cast<int32_t>(p.out_channels),
-               static_cast<int32_t>(p.group_out_channels()),
-               static_cast<int32_t>(p.out_pixels()),
-               pixels};
-  fused.pixel_tiles = plan.pixel_tiles;
-  fused.out_tiles = plan.out_tiles;
+  OutputTensor<T>& out = fused.out;
+  out.bias = static_cast<const T*>(args.bias);
+  out.data = static_cast<T*>(args.output);
+  out.partial = plan.splits > 1 ? reinterpret_cast<float4*>(workspace + pieces.partial) : nullptr;
+  out.channels_last = args.channels_last;
+  out.outs = static_cast<int32_t>(p.out_channels);
+  out.group_outs = static_cast<int32_t>(p.group_out_channels());
+  out.out_pixels = static_cast<int32_t>(p.out_pixels());
+  out.pixels = pixels;
+  out.pixel_tiles = static_cast<uint32_t>(plan.pixel_tiles);
+  out.out_tiles = static_cast<uint32_t>(plan.out_tiles);
   fused.steps_per_split = plan.steps_per_split;
   return launch_fused<Products>(plan, fused, stream);
 }

@@ -125,7 +125,11 @@ bool takes_fused(const Problem& p, const Options& options) {
 }
 
 size_t partial_sum_bytes(const Problem& p) {
-  const int64_t all = kMaxSplits * p.out_channels * p.batch * p.out_pixels();
+  // Of whole tiles, of which none is larger than these.
+  const int64_t pixels = blocks(p.batch * p.out_pixels(), 128) * 128;
+  const int64_t outs = p.group_out_channels();
+  const int64_t tile_outs = outs <= 64 ? 64 : outs <= 128 ? 128 : blocks(outs, 256) * 256;
+  const int64_t all = kMaxSplits * p.group * tile_outs * pixels;
   return sizeof(float) * static_cast<size_t>(std::min(all, kMaxWaves * kProcessors * kMaxTile));
 }
 

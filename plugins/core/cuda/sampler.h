@@ -11,6 +11,7 @@
 
 #include "channels_last.h"
 #include "coordinates.h"
+#include "forward/tile_pixels.h"
 #include "k_order.h"
 #include "warp.h"
 
@@ -20,6 +21,7 @@ namespace dcn::cuda {
 
 // Byte offset of a slot of a row of a [rows, 64 bytes] tile. Slots change places from row to row, so
 // that neither a column of eight rows nor two rows fall into the same banks twice.
+inline constexpr int kSlotPattern = 2 * kStepSlots;  // rows after which they lie as before
 __device__ __forceinline__ int slot_offset(int row, int slot) {
   return row * kStepBytes + (slot ^ (row >> 1 & (kStepSlots - 1))) * kSlotBytes;
 }
@@ -42,17 +44,23 @@ template <int kWords>
 struct Corners4 {
   Words<kWords> at[4];
 
-  // `width`: of the image; `pixels`: where the corners lie.
-  __device__ __forceinline__ void load(const unsigned char* image, const VectorPlane& plane,
-                                       int32_t width, const CornerPixels& pixels) {
-    const int64_t offset = plane.start + int64_t{pixels.first} * plane.pixel;
-    const int64_t below = offset + int64_t{width} * plane.pixel;
-    const int64_t offsets[4] = {offset, offset + plane.pixel, below, below + plane.pixel};
+  // `first`: the vector of pixel 0; `pixel`: bytes from one pixel to the next; `width`: of the image;
+  // `pixels`: where the corners lie.
+  __device__ __forceinline__ void load(const unsigned char* first, int32_t pixel, int32_t width,
+                                       const CornerPixels& pixels) {
+    const unsigned char* const top = first + int64_t{pixels.first} * pixel;
+    const auto right = static_cast<uint32_t>(pixel), down = static_cast<uint32_t>(width);
+    const unsigned char* const bottom = top + uint64_t{down} * right;
+    const unsigned char* const corner[4] = {top, top + right, bottom, bottom + right};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       at[i] = {};
-      if (pixels.inside >> i & 1) at[i] = *reinterpret_cast<const Words<kWords>*>(image + offsets[i]);
+      if (pixels.inside >> i & 1) at[i] = *reinterpret_cast<const Words<kWords>*>(corner[i]);
     }
+  }
+  __device__ __forceinline__ void load(const unsigned char* image, const VectorPlane& plane,
+                                       int32_t width, const CornerPixels& pixels) {
+    load(image + plane.start, plane.pixel, width, pixels);
   }
 
   template <class Products>
@@ -91,28 +99,6 @@ struct SampledImage {
   }
   __device__ __forceinline__ const unsigned char* image(int32_t n) const {
     return data + static_cast<uint32_t>(n) * (static_cast<uint64_t>(layout.image_size) * sizeof(T));
-  }
-};
-
-// The output pixels of a block's tile, which may belong to several images.
-struct TilePixels {
-  int64_t first_image;
-  uint32_t first_pixel, out_pixels;
-  int64_t count;  // in the tile, or more
-
-  template <class T>
-  __device__ __forceinline__ TilePixels(const SampledImage<T>& in, int64_t first)
-      : first_image(first / in.coordinates.out_pixels),
-        first_pixel(static_cast<uint32_t>(first % in.coordinates.out_pixels)),
-        out_pixels(static_cast<uint32_t>(in.coordinates.out_pixels)),
-        count(in.output_pixels - first) {}
-
-  __device__ __forceinline__ bool valid(int row) const { return row < count; }
-  __device__ __forceinline__ int64_t image(int row) const {
-    return first_image + (first_pixel + static_cast<uint32_t>(row)) / out_pixels;
-  }
-  __device__ __forceinline__ int32_t pixel(int row) const {
-    return static_cast<int32_t>((first_pixel + static_cast<uint32_t>(row)) % out_pixels);
   }
 };
 

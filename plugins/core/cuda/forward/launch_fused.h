@@ -25,8 +25,8 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
                          cudaStream_t stream) {
   constexpr int kUnaskedSharedBytes = 48 << 10;
   const auto kernel = fused_forward<Products, Shape, Sampler, kSampling...>;
-  const int bytes =
-      Shape::kBufferBytes + Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order.taps);
+  const int bytes = StepBuffers<Shape>::kBytes +
+                    Sampler<Products, Shape, kSampling...>::shared_bytes(plan.order.taps);
   if (bytes > kUnaskedSharedBytes) {
     const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
@@ -39,7 +39,9 @@ cudaError_t launch_shape(const FusedPlan& plan, const FusedForward<typename Prod
   config.blockDim = dim3(Shape::kThreads);
   config.dynamicSmemBytes = static_cast<size_t>(bytes);
   config.stream = stream;
-  return cudaLaunchKernelEx(&config, kernel, p);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, p);
+  if (error != cudaSuccess || !p.out.partial) return error;
+  return launch_sum_splits<typename Products::Element, Shape>(p.out, blocks, plan.splits, stream);
 }
 
 template <class Products>
@@ -82,9 +84,7 @@ cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Produ
 template <class Products>
 cudaError_t launch_fused(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
                          cudaStream_t stream) {
-  cudaError_t error = launch_tile<Products>(plan, p, stream);
-  if (error == cudaSuccess && p.out.partial) error = launch_sum_splits(p.out, plan.splits, stream);
-  return error;
+  return launch_tile<Products>(plan, p, stream);
 }
 
 extern template cudaError_t launch_fused<HalfProducts<Float16>>(const FusedPlan&,

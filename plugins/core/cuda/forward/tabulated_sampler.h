@@ -44,7 +44,7 @@ class TabulatedSampler {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
       const int own = row_ + i * kRowDistance;
-      image_[i] = pixels.valid(own) ? static_cast<int32_t>(pixels.image(own)) : 0;
+      vector_[i] = in.image(pixels.valid(own) ? static_cast<int32_t>(pixels.image(own)) : 0);
     }
     cursor_.advance(in.order, first_step * kStepSlots + slot);
     fill<4>();
@@ -52,29 +52,40 @@ class TabulatedSampler {
   }
 
   // To the next step; at first, to the first one. All threads of the block take part, and all of them
-  // are in the same segment.
+  // are in the same chunk. In one of four vectors the next step is the next tap, and no more.
   __device__ __forceinline__ void advance() {
-    const int32_t before = cursor_.segment.first;
-    cursor_.advance(in_.order, kStepSlots);
-    if (cursor_.segment.first != before) fill<1>();
-    entry_ = cursor_.valid(in_.order) ? cursor_.tap() * kTileRows + row_ : -1;
+    cursor_.position += kStepSlots;
+    entry_ += kTileRows;
+    if (cursor_.position < whole_end_) return;
+    const int32_t segment = cursor_.segment.first;
+    cursor_.advance(in_.order, 0);
+    if (cursor_.segment.first != segment) fill<1>();
+    const bool valid = cursor_.valid(in_.order);
+    entry_ = valid ? cursor_.tap() * kTileRows + row_ : -1;
+    whole_end_ = valid && cursor_.width == kStepSlots ? kStepSlots * in_.order.taps : 0;
+    const VectorPlane plane = in_.plane(cursor_);
+    pixel_bytes_ = plane.pixel;
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) vector_[i] += plane.start - start_;
+    start_ = plane.start;
   }
 
   // Row i of this thread at the current step: asks for the corners; stores the sample.
   __device__ __forceinline__ void load(int i) {
-    const int2 at = entry_ >= 0 ? table_.corners[entry_ + i * kRowDistance] : make_int2(0, 0);
-    CornerPixels pixels;
-    pixels.first = at.x, pixels.inside = static_cast<uint32_t>(at.y);
-    corners_.load(in_.image(image_[i]), in_.plane(cursor_), in_.coordinates.in_w, pixels);
+    CornerPixels pixels(0, 0, 0, 0);
+    weight_ = CornerWeights(0, 0, 0);
+    if (entry_ >= 0) {
+      const int2 at = table_.corners[entry_ + i * kRowDistance];
+      const float4 w = table_.weights[entry_ + i * kRowDistance];
+      pixels.first = at.x, pixels.inside = static_cast<uint32_t>(at.y);
+      weight_.weight[0] = w.x, weight_.weight[1] = w.y, weight_.weight[2] = w.z,
+      weight_.weight[3] = w.w;
+    }
+    corners_.load(vector_[i], pixel_bytes_, in_.coordinates.in_w, pixels);
   }
   __device__ __forceinline__ void store(int i, unsigned char* tile) const {
-    CornerWeights weight(0, 0, 0);
-    if (entry_ >= 0) {
-      const float4 w = table_.weights[entry_ + i * kRowDistance];
-      weight.weight[0] = w.x, weight.weight[1] = w.y, weight.weight[2] = w.z, weight.weight[3] = w.w;
-    }
     *reinterpret_cast<Words<4>*>(tile + slot_offset_ + i * kRowDistance * kStepBytes) =
-        corners_.template sample<Products>(weight);
+        corners_.template sample<Products>(weight_);
   }
 
  private:
@@ -113,8 +124,14 @@ class TabulatedSampler {
   SampleTable<kTileRows> table_;
   KCursor<> cursor_;
   int row_, slot_offset_;
-  int entry_;  // of the first row in the table, or -1
-  int32_t image_[kRows];
+  int entry_;              // of the first row in the table, or -1
+  int32_t whole_end_ = 0;  // of the chunk, if it is one of four vectors: the position behind it
+  // Where pixel 0 of each row's image has the vector, how far into the image that is, and how far it is
+  // from there to the next pixel.
+  const unsigned char* vector_[kRows];
+  int64_t start_ = 0;
+  int32_t pixel_bytes_;
+  CornerWeights weight_;
   Corners4<4> corners_;
 };
 
