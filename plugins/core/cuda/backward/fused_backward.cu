@@ -139,6 +139,7 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
   if (wants_data) {
     DataGradient<T> job;
     job.bundles = bundles;
+    job.tiles = PixelTiles(p);
     job.image = image;
     job.out = out_layout;
     job.coordinates = Coordinates<T>(p, args.offset, args.mask);
@@ -148,13 +149,12 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
     job.grad_output = grad_output;
     job.weight = packed;
     job.grad_input = args.grad_input ? grad_input : nullptr;
+    job.images = static_cast<int32_t>(p.batch);
     job.pixels = static_cast<int32_t>(pixels_of(p));
     job.depth_stages = static_cast<int32_t>(depth_stages(p));
-    const int64_t blocks = divide_up(job.pixels, kDataPixels) * bundles.count;
-    const int64_t tap_runs = std::clamp<int64_t>(kWantedBlocks / blocks, 1, p.taps());
     add_pack_columns(launches, p, job, args.weight, packed);
     if (args.grad_input) add_fill_zero<float4>(launches, grad_input, parts.grad_input / 16);
-    add_data_gradient<Products>(launches, job, static_cast<int32_t>(tap_runs));
+    add_data_gradient<Products>(launches, job);
     if (job.gradients.partial && (args.grad_offset || args.grad_mask))
       add_sum_coordinates(launches, job);
     if (args.grad_input) add_unstage(launches, p, job, args.grad_input);

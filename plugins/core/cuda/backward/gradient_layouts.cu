@@ -33,8 +33,11 @@ __global__ void pack_columns(const Problem p, const Bundles bundles, const int32
       channel = s.first + in_segment - bundles.group(bundle) * ins;
     }
     const T* from = weight + bundles.group(bundle) * outs * ins * taps + channel * taps + tap;
+    constexpr int32_t kStage = kDepthBytes / static_cast<int32_t>(sizeof(T));
+    T* to = packed + row / channels * channels * depth + in_bundle * kStage;
     for (int32_t out = static_cast<int32_t>(threadIdx.x); out < depth; out += blockDim.x)
-      packed[row * depth + out] = valid && out < outs ? from[out * ins * taps] : T{};
+      to[out / kStage * kStage * channels + out % kStage] =
+          valid && out < outs ? from[out * ins * taps] : T{};
   }
 }
 

@@ -10,7 +10,7 @@
 
 namespace dcn::cuda {
 
-// The weight, transposed: [bundle, tap, channels of a bundle, depth], zeros in between.
+// The weight, transposed, as DataGradient has it; zeros in between.
 template <class T>
 void add_pack_columns(Launches& launches, const Problem& p, const DataGradient<T>& job,
                       const void* weight, void* packed);
