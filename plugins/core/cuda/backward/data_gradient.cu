@@ -13,7 +13,7 @@ namespace {
 
 template <class Tile>
 void add_tile(Launches& launches, const DataGradient<typename Tile::T>& job) {
-  launches.add(differentiate_data<Tile>, grid_of(std::min<int64_t>(job.units(), DCN_CUDA_DATA_BLOCKS)),
+  launches.add(differentiate_data<Tile>, grid_of(std::min(job.units, DCN_CUDA_DATA_BLOCKS)),
                kGradientBlock, sizeof(typename Tile::Shared), job);
 }
 

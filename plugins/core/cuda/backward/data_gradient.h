@@ -39,7 +39,7 @@ template <class Tile>
 __device__ __forceinline__ void multiply_stage(float (&sum)[Tile::kRows][Tile::kColumns][4],
                                                const unsigned char* left, int left_pitch,
                                                const unsigned char* right) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   left += (warp % Tile::kRowWarps * Tile::kRows * 16 + lane % 16) * left_pitch + lane / 16 * 16;
   right += (warp / Tile::kRowWarps * 16 + lane / 16 * 8 + lane % 8) * Tile::kPitch + lane / 8 % 2 * 16;
 #pragma unroll
@@ -57,7 +57,7 @@ __device__ __forceinline__ void multiply_stage(float (&sum)[Tile::kRows][Tile::k
 template <class Tile>
 __device__ __forceinline__ float store_grad_samples(
     typename Tile::Shared& s, const float (&sum)[Tile::kRows][Tile::kColumns][4]) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   float magnitude = 0;
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i)
@@ -78,7 +78,8 @@ __device__ __forceinline__ float store_grad_samples(
   return magnitude;
 }
 
-// Products of the samples' gradient over the channels of a vector, as plain_gradients.h has them.
+// Products of the samples' gradient over the channels of a vector, as plain_gradients.h has them. Where
+// values lie close together, only differences of float32 have more digits than differences of sums.
 template <class Tile>
 __device__ __forceinline__ float4 products_of(const Words<Tile::kWords>& grad,
                                               const Corners4<Tile::kWords>& corners) {
@@ -92,12 +93,20 @@ __device__ __forceinline__ float4 products_of(const Words<Tile::kWords>& grad,
     for (int i = 0; i < 4; ++i) Tile::Products::unpack(corners.at[i].word[w], value[i]);
 #pragma unroll
     for (int e = 0; e < kElements; ++e) {
-      sum.x += g[e] * value[0][e];
-      sum.y += g[e] * (value[2][e] - value[0][e]);
-      sum.z += g[e] * (value[1][e] - value[0][e]);
-      sum.w += g[e] * (value[3][e] - value[2][e]);
+      if constexpr (Tile::kBytes == 2) {
+        sum.x += g[e] * value[0][e];
+        sum.y += g[e] * value[2][e];
+        sum.z += g[e] * value[1][e];
+        sum.w += g[e] * value[3][e];
+      } else {
+        sum.x += g[e] * value[0][e];
+        sum.y += g[e] * (value[2][e] - value[0][e]);
+        sum.z += g[e] * (value[1][e] - value[0][e]);
+        sum.w += g[e] * (value[3][e] - value[2][e]);
+      }
     }
   }
+  if constexpr (Tile::kBytes == 2) return {sum.x, sum.y - sum.x, sum.z - sum.x, sum.w - sum.y};
   return sum;
 }
 
@@ -130,16 +139,15 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
   for (int i = static_cast<int>(threadIdx.x); i < Tile::kPixels * kBundleVectors; i += kGradientBlock) {
     const TileVector<Tile::kPixels> own(i, p.bundles.segment_vectors == 1);
     if (own.vector >= s.map.vectors) continue;
-    const SamplePoint& at = s.points[s.map.slot[own.vector]][own.row];
-    const CornerPixels corners(at.y.low, at.x.low, p.coordinates.in_h, width);
+    const DataSample& at = s.samples[s.map.slot[own.vector]][own.row];
     const int64_t first =
-        s.run.image * p.image.image_size + s.map.start[own.vector] + int64_t{corners.first} * right;
+        s.run.image * p.image.image_size + s.map.start[own.vector] + int64_t{at.first} * right;
     const int64_t elements[4] = {first, first + right, first + below, first + below + right};
     const auto& grad = *reinterpret_cast<const Vector*>(s.grad_samples + own.row * Tile::kSamplePitch +
                                                         own.vector * Tile::kVector * Tile::kBytes);
-    const uint32_t beyond = corners.inside & ~(has_window ? s.window.corners(at) : 0);
+    const uint32_t beyond = (has_window ? at.corners >> 4 : at.corners) & 15;
     if (p.grad_input && beyond) {
-      const CornerWeights weights(at.y.fraction, at.x.fraction, at.mask);
+      const CornerWeights weights = at.weights();
 #pragma unroll
       for (int k = 0; k < 4; ++k)
         if (beyond >> k & 1) add_corner<Tile>(p.grad_input + elements[k], weights.weight[k], grad);
@@ -149,8 +157,7 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
 #pragma unroll
       for (int k = 0; k < 4; ++k) {
         values.at[k] = {};
-        if (corners.inside >> k & 1)
-          values.at[k] = *reinterpret_cast<const Vector*>(p.input + elements[k]);
+        if (at.corners >> k & 1) values.at[k] = *reinterpret_cast<const Vector*>(p.input + elements[k]);
       }
       s.products[own.row][own.vector] = products_of<Tile>(grad, values);
     }
@@ -171,16 +178,15 @@ __device__ __forceinline__ void add_products(const DataGradient<typename Tile::T
       const float4 own = s.products[row][v];
       corner += own.x, left += own.y, top += own.z, bottom += own.w;
     }
-    const SamplePoint& at = s.points[slot][row];
-    const float by_y = left + at.x.fraction * (bottom - top);
-    const float by_x = top + at.y.fraction * (bottom - top);
+    const DataSample& at = s.samples[slot][row];
+    const float by_y = left + at.fraction_x * (bottom - top);
+    const float by_x = top + at.fraction_y * (bottom - top);
     const float yxm[3] = {at.mask * by_y, at.mask * by_x,
-                          corner + at.x.fraction * top + at.y.fraction * by_y};
+                          corner + at.fraction_x * top + at.fraction_y * by_y};
     const int32_t offset_group = s.map.offset_group[slot];
     const int32_t rows = c.offset_group * c.taps, of_rows = offset_group * c.taps + tap;
     if (p.gradients.partial) {
-      const int32_t part = s.run.bundle - p.bundles.first_of(offset_group);
-      float* to = p.gradients.partial + (int64_t{part} * rows + of_rows) * 3 * p.pixels +
+      float* to = p.gradients.partial + (int64_t{s.map.part[slot]} * rows + of_rows) * 3 * p.pixels +
                   int64_t{base.image} * c.out_pixels + base.pixel;
       for (int k = 0; k < 3; ++k) to[int64_t{k} * p.pixels] = yxm[k];
     } else {
@@ -210,9 +216,9 @@ __device__ __forceinline__ void differentiate_run(const DataGradient<typename Ti
 
   DataStream<Tile> stream(p, s, run);
   stream.copy_resident();
-  stream.copy_next();
+  stream.copy(0);
   commit_copies();
-  stream.copy_next();
+  stream.copy(1);
   commit_copies();
 
   WindowSums<Tile> sums(p, s);
@@ -229,7 +235,7 @@ __device__ __forceinline__ void differentiate_run(const DataGradient<typename Ti
     for (int32_t depth = 0; depth < p.depth_stages; ++depth, ++stage) {
       wait_copies<1>();
       __syncthreads();
-      stream.copy_next();
+      stream.copy(stage + 2);
       commit_copies();
       multiply_stage<Tile>(sum, stream.rows(stage, depth), stream.pitch(),
                            s.weight[stage % Tile::kStages]);
@@ -240,7 +246,8 @@ __device__ __forceinline__ void differentiate_run(const DataGradient<typename Ti
       const PixelBase& base = s.bases[i % Tile::kPixels];
       const SamplePoint at = p.coordinates.point(raw, base.y + p.coordinates.tap_y(tap),
                                                  base.x + p.coordinates.tap_x(tap));
-      s.points[i / Tile::kPixels][i % Tile::kPixels] = at;
+      s.samples[i / Tile::kPixels][i % Tile::kPixels] =
+          DataSample(at, s.window, p.coordinates.in_h, p.coordinates.in_w);
       magnitude += std::fabs(at.mask);
     }
     if (!(magnitude <= kWindowMost<typename Tile::T>)) s.wide_tap = tap;
@@ -261,16 +268,12 @@ __global__ void __launch_bounds__(kGradientBlock, 2)
 #if DCN_HAS_TENSOR_CORES
   extern __shared__ __align__(16) unsigned char shared_memory[];
   auto& s = *reinterpret_cast<typename Tile::Shared*>(shared_memory);
-  const int32_t taps = p.coordinates.taps, bundles = p.bundles.count;
-  int32_t unit = p.first_unit(blockIdx.x, gridDim.x);
-  const int32_t end = p.first_unit(blockIdx.x + 1, gridDim.x);
+  const int32_t block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
+  int32_t unit = p.first_unit(block, blocks), end = p.first_unit(block + 1, blocks);
   while (unit < end) {
-    const int32_t of_tile = unit / taps, first_tap = unit - of_tile * taps;
-    const int32_t end_tap = p.bundles.segments.smaller(taps, first_tap + end - unit);
-    const int32_t tile = of_tile / bundles;
-    const DataRun run{tile / p.tiles.of_image(), tile, of_tile % bundles, first_tap, end_tap};
-    unit += end_tap - first_tap;
-    differentiate_run<Tile>(p, s, run);
+    differentiate_run<Tile>(p, s, p.run(unit, end));
+    // Read again, so that they need not be in registers meanwhile.
+    unit = s.run.next_unit, end = s.run.end_unit;
     __syncthreads();
   }
 #else

@@ -19,8 +19,8 @@ class DataStream {
                                         const DataRun& run)
       : p_(p),
         s_(s),
-        stages_left_((run.end_tap - run.first_tap) * p.depth_stages),
-        weight_(reinterpret_cast<const unsigned char*>(p.weight) + thread() * 16 +
+        stages_((run.end_tap - run.first_tap) * p.depth_stages),
+        weight_(reinterpret_cast<const unsigned char*>(p.weight) + threadIdx.x * 16 +
                 (int64_t{run.bundle} * p.coordinates.taps + run.first_tap) * p.depth_stages *
                     (Tile::kChannels * Tile::kStageBytes)) {}
 
@@ -38,46 +38,45 @@ class DataStream {
     for (int32_t depth = 0; depth < p_.depth_stages; ++depth) copy_grad_output(rows(0, depth), depth);
   }
 
-  // The next stage, if there is one.
-  __device__ __forceinline__ void copy_next() {
-    if (stages_left_ == 0) return;
-    const int32_t stage = stage_;
-    unsigned char* to =
-        s_.weight[stage % Tile::kStages] + thread() / kParts * Tile::kPitch + thread() % kParts * 16;
+  // Stage `stage` of the run, if there is one. They come one after the other.
+  __device__ __forceinline__ void copy(int32_t stage) {
+    if (stage >= stages_) return;
+    unsigned char* to = s_.weight[stage % Tile::kStages] + row() * Tile::kPitch + part() * 16;
 #pragma unroll
-    for (int row = 0; row < Tile::kChannels; row += kRowsAtOnce)
-      copy_async(to + row * Tile::kPitch, weight_ + row * Tile::kStageBytes, true);
+    for (int first = 0; first < Tile::kChannels; first += kRowsAtOnce)
+      copy_async(to + first * Tile::kPitch, weight_ + first * Tile::kStageBytes, true);
     weight_ += Tile::kChannels * Tile::kStageBytes;
     if (!resident()) {
       copy_grad_output(rows(stage, depth_), depth_);
       if (++depth_ == p_.depth_stages) depth_ = 0;
     }
-    ++stage_, --stages_left_;
   }
 
  private:
   static constexpr int kParts = Tile::kStageBytes / 16;  // of a row, one for each thread
   static constexpr int kRowsAtOnce = kGradientBlock / kParts;
 
-  static __device__ __forceinline__ int thread() { return static_cast<int>(threadIdx.x); }
+  // The thread's, of rows that are copied at once.
+  static __device__ __forceinline__ int row() { return static_cast<int>(threadIdx.x / kParts); }
+  static __device__ __forceinline__ int part() { return static_cast<int>(threadIdx.x % kParts); }
   __device__ __forceinline__ bool resident() const { return p_.depth_stages <= Tile::kResidentStages; }
 
   __device__ __forceinline__ void copy_grad_output(unsigned char* to, int32_t depth) const {
-    const int first = thread() / kParts, part = thread() % kParts;
-    const int32_t out = depth * Tile::kStageElements + part * (16 / Tile::kBytes);
+    const int32_t out = depth * Tile::kStageElements + part() * (16 / Tile::kBytes);
 #pragma unroll
-    for (int row = first; row < first + Tile::kPixels; row += kRowsAtOnce) {
-      const int64_t start = s_.grad_starts[row];
+    for (int first = 0; first < Tile::kPixels; first += kRowsAtOnce) {
+      const int64_t start = s_.grad_starts[first + row()];
       const bool valid = start >= 0 && out < p_.out.outs;
-      copy_async(to + row * pitch() + part * 16, p_.grad_output + (valid ? start + out : 0), valid);
+      copy_async(to + (first + row()) * pitch() + part() * 16,
+                 p_.grad_output + (valid ? start + out : 0), valid);
     }
   }
 
   const DataGradient<T>& p_;
   typename Tile::Shared& s_;
-  int32_t stages_left_;
-  const unsigned char* weight_;    // the thread's part of the next stage
-  int32_t stage_ = 0, depth_ = 0;  // the next: counted through the run, and through its tap
+  const int32_t stages_;
+  const unsigned char* weight_;  // the thread's part of the next stage
+  int32_t depth_ = 0;            // of the next stage, in its tap
 };
 
 }  // namespace dcn::cuda

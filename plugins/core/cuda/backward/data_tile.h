@@ -99,6 +99,12 @@ struct CoordinateGradients {
   }
 };
 
+// What a block does before it turns to another tile or bundle.
+struct DataRun {
+  int32_t image, tile, bundle, first_tap, end_tap;
+  int32_t next_unit, end_unit;  // of the block
+};
+
 template <class T>
 struct DataGradient {
   Bundles bundles;
@@ -111,23 +117,23 @@ struct DataGradient {
   const T* grad_output;  // staged
   const T* weight;       // [bundle, tap, depth stage, channels of a bundle, kDepthBytes]
   float* grad_input;     // as staged, or null
-  int32_t images;
   int32_t pixels;        // of all images
   int32_t depth_stages;  // of a tap: O/group in pieces of kDepthBytes
+  int32_t units;         // of work: taps of bundles of tiles
 
-  // The work, in taps of bundles of tiles: less than 2^31 (fused_backward.cu).
-  DCN_INLINE int64_t units() const {
-    return int64_t{images} * tiles.of_image() * bundles.count * coordinates.taps;
+  // That block `block` of `blocks` begins with.
+  DCN_INLINE int32_t first_unit(int32_t block, int32_t blocks) const {
+    return units / blocks * block + bundles.segments.smaller(units % blocks, block);
   }
-  // Of block `block` of `blocks`.
-  DCN_INLINE int32_t first_unit(int64_t block, int64_t blocks) const {
-    return static_cast<int32_t>(units() * block / blocks);
+  // That begins with a block's unit.
+  DCN_INLINE DataRun run(int32_t unit, int32_t end_unit) const {
+    const int32_t taps = coordinates.taps, of_tile = unit / taps, tile = of_tile / bundles.count;
+    const int32_t first_tap = unit - of_tile * taps;
+    const int32_t end_tap = bundles.segments.smaller(taps, first_tap + end_unit - unit);
+    const int32_t bundle = of_tile - tile * bundles.count;
+    return {tile / tiles.of_image(),    tile,    bundle, first_tap, end_tap,
+            unit + end_tap - first_tap, end_unit};
   }
-};
-
-// What a block does before it turns to another tile or bundle.
-struct DataRun {
-  int32_t image, tile, bundle, first_tap, end_tap;
 };
 
 // Where the window lies in the input: its middle is that of where the run's samples lie without offset.
@@ -145,10 +151,32 @@ struct Window {
     top = y + (c.tap_y(first) + c.tap_y(last) + p.tiles.base_height - kWindowSide + 1) / 2;
     left = x + (first_x + last_x + p.tiles.base_width - kWindowSide + 1) / 2;
   }
+};
 
-  // Bit i: corner i of the sample lies in it.
-  __device__ __forceinline__ uint32_t corners(const SamplePoint& at) const {
-    return CornerPixels(at.y.low - top, at.x.low - left, kWindowSide, kWindowSide).inside;
+// A sample of one tap, and where its corners lie.
+struct DataSample {
+  float fraction_y, fraction_x, mask;
+  int32_t first;    // pixel of the top left corner, which may lie outside the image
+  uint8_t corners;  // bits 0-3: those in the image; 4-7: those in the image, but not in the window
+  // Of the top left corner, in the window: one row above it is 0, one column to the left is 0.
+  int8_t window_row, window_column;
+
+  static constexpr int kNoRow = -1;  // none of its corners lies in the window
+
+  __device__ __forceinline__ DataSample(const SamplePoint& at, const Window& window, int32_t height,
+                                        int32_t width)
+      : fraction_y(at.y.fraction), fraction_x(at.x.fraction), mask(at.mask) {
+    const CornerPixels pixels(at.y.low, at.x.low, height, width);
+    const int32_t y = at.y.low - window.top, x = at.x.low - window.left;
+    const uint32_t in_window = CornerPixels(y, x, kWindowSide, kWindowSide).inside;
+    first = pixels.first;
+    corners = static_cast<uint8_t>(pixels.inside | (pixels.inside & ~in_window) << 4);
+    window_row = static_cast<int8_t>(in_window ? y + 1 : kNoRow);
+    window_column = static_cast<int8_t>(x + 1);
+  }
+
+  __device__ __forceinline__ CornerWeights weights() const {
+    return CornerWeights(fraction_y, fraction_x, mask);
   }
 };
 
@@ -184,7 +212,7 @@ struct DataTile {
     unsigned char grad_samples[kPixels * kSamplePitch];
     WindowItem items[kGradientWarps][kPixels + kStepItems];
     float4 products[kPixels][kBundleVectors];     // of each vector of a sample
-    SamplePoint points[kBundleVectors][kPixels];  // by slot
+    DataSample samples[kBundleVectors][kPixels];  // by slot
     PixelBase bases[kPixels];
     int64_t grad_starts[kPixels];  // of each pixel: its first element of grad_output; -1: none
     BundleMap map;

@@ -52,6 +52,11 @@ int64_t depth_stages(const Problem& p) {
   return divide_up(p.group_out_channels() * element_bytes(p), kDepthBytes);
 }
 
+// Of the work that data_gradient.h cuts into runs.
+int64_t data_units(const Problem& p, const Bundles& bundles) {
+  return p.batch * PixelTiles(p).of_image() * bundles.count * p.taps();
+}
+
 // Elements of the gradient of the weight, with padding.
 int64_t padded_weight(const Problem& p, const Bundles& bundles) {
   return p.taps() * p.out_channels * bundles.group_vectors * bundles.segments.vector;
@@ -149,9 +154,9 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
     job.grad_output = grad_output;
     job.weight = packed;
     job.grad_input = args.grad_input ? grad_input : nullptr;
-    job.images = static_cast<int32_t>(p.batch);
     job.pixels = static_cast<int32_t>(pixels_of(p));
     job.depth_stages = static_cast<int32_t>(depth_stages(p));
+    job.units = static_cast<int32_t>(data_units(p, bundles));
     add_pack_columns(launches, p, job, args.weight, packed);
     if (args.grad_input) add_fill_zero<float4>(launches, grad_input, parts.grad_input / 16);
     add_data_gradient<Products>(launches, job);
@@ -194,7 +199,8 @@ bool fused_backward_takes(const Problem& p, const Options& options) {
   const Bundles bundles(p);
   return p.batch * p.out_pixels() * bundles.count <= kMaxInt32 &&
          p.out_channels / 64 / p.group < 65535 && pixels_of(p) / kMostRunPixels < 65535 &&
-         int64_t{bundles.count} * kBundleVectors * 8 * p.taps() <= kMaxInt32;
+         int64_t{bundles.count} * kBundleVectors * 8 * p.taps() <= kMaxInt32 &&
+         data_units(p, bundles) <= kMaxInt32;
 }
 
 size_t fused_backward_workspace_bytes(const Problem& p) {

@@ -32,15 +32,12 @@ class WindowSums {
                                         typename Tile::Shared& s)
       : p_(p), s_(s), items_(s.items[threadIdx.x / 32]) {}
 
-  // One tap, whose points and gradients of samples lie in shared memory.
+  // One tap, whose samples and their gradients lie in shared memory.
   __device__ __forceinline__ void add_tap() {
     for (int slot = 0; slot < s_.map.slots; ++slot) {
-      SamplePoint points[kHalves];
-#pragma unroll
-      for (int half = 0; half < kHalves; ++half) points[half] = s_.points[slot][lane() + 32 * half];
 #pragma unroll
       for (int own = 0; own < kOwnRows; ++own) {
-        const int count = list(points, own);
+        const int count = list(s_.samples[slot], own);
         if (count == 0) continue;
         sync_warp();
         // The next list is not written before the whole warp has taken part in these products.
@@ -88,37 +85,34 @@ class WindowSums {
  private:
   using T = typename Tile::T;
   using Products = typename Tile::Products;
-  static constexpr int kHalves = Tile::kPixels / 32;  // of the tile, as a warp looks at it
   static constexpr int kOwnRows = kWindowSide / kGradientWarps;
   static constexpr int kColumns = Tile::kChannels / 8;
   static_assert(kWindowSide == 16, "rows of a fragment");
 
-  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x) % 32; }
+  static __device__ __forceinline__ int lane() { return static_cast<int>(threadIdx.x % 32); }
   // Of the image.
   __device__ __forceinline__ int32_t row_of(int own) const {
-    return s_.window.top + static_cast<int>(threadIdx.x) / 32 + own * kGradientWarps;
+    return s_.window.top + static_cast<int>(threadIdx.x / 32) + own * kGradientWarps;
   }
   __device__ __forceinline__ bool in_image(int32_t y) const {
     return static_cast<uint32_t>(y) < static_cast<uint32_t>(p_.coordinates.in_h);
   }
 
   // Lists what touches a row of the warp's, filled up with nothing to whole steps. Returns its length.
-  __device__ __forceinline__ int list(const SamplePoint (&points)[kHalves], int own) const {
-    const int32_t y = row_of(own);
-    if (!in_image(y)) return 0;
+  __device__ __forceinline__ int list(const DataSample (&samples)[Tile::kPixels], int own) const {
+    if (!in_image(row_of(own))) return 0;
+    const int below = static_cast<int>(threadIdx.x / 32) + own * kGradientWarps;
     int count = 0;
 #pragma unroll
-    for (int half = 0; half < kHalves; ++half) {
-      const SamplePoint& at = points[half];
-      const bool top = at.y.low == y, bottom = at.y.low + 1 == y;
-      const int32_t column = at.x.low - s_.window.left;
-      const bool touches = (top || bottom) && column >= -1 && column < kWindowSide;
+    for (int first = 0; first < Tile::kPixels; first += 32) {
+      const DataSample& at = samples[first + lane()];
+      const bool bottom = at.window_row == below, touches = bottom || at.window_row == below + 1;
       const Votes votes = vote(touches);
       if (touches) {
-        const CornerWeights weights(at.y.fraction, at.x.fraction, at.mask);
-        items_[count + votes.before] = {lane() + 32 * half, column,
-                                        top ? weights.weight[0] : weights.weight[2],
-                                        top ? weights.weight[1] : weights.weight[3]};
+        const CornerWeights weights = at.weights();
+        items_[count + votes.before] = {first + lane(), at.window_column - 1,
+                                        bottom ? weights.weight[2] : weights.weight[0],
+                                        bottom ? weights.weight[3] : weights.weight[1]};
       }
       count += votes.all;
     }
