@@ -8,26 +8,17 @@
 //   results                                partial sums are added up, and laid out as the tensors
 //
 // No matrix of columns is ever in memory. A gradient that is not wanted costs nothing.
-#include <algorithm>
-
 #include "../channels_last.h"
 #include "../launch.h"
 #include "../sum_bias.h"
 #include "fused_backward.h"
 #include "gradient_kernels.h"
 #include "gradient_layouts.h"
+#include "weight_plan.h"
 
 namespace dcn::cuda {
 namespace {
 
-// Work is cut into so many blocks, where there is enough of it, as keep the largest GPUs in use busy.
-#if !defined(DCN_CUDA_PROCESSORS)
-#define DCN_CUDA_PROCESSORS 132
-#endif
-constexpr int64_t kProcessors = DCN_CUDA_PROCESSORS, kWantedBlocks = 2 * kProcessors;
-// Tensor cores truncate, which longer sums in float32 would show. Fewer are not worth a sum of their
-// own.
-constexpr int64_t kMostRunPixels = 16384, kLeastRunPixels = 128;
 constexpr int64_t kMaxInt32 = INT32_MAX;
 constexpr int64_t kMinGroupChannels = 8;
 
@@ -53,38 +44,10 @@ int64_t depth_stages(const Problem& p) {
   return divide_up(p.group_out_channels() * element_bytes(p), kDepthBytes);
 }
 
-// How the gradient of the weight is cut into blocks.
-struct WeightPlan {
-  WeightColumns columns;
-  int64_t tile_outs, tile_columns;  // of a block
-  int64_t out_tiles, blocks_of_run;
-  int64_t most_blocks;  // that the GPU runs at a time
-
-  explicit WeightPlan(const Problem& p)
-      : columns(p), tile_columns(kTileVectors * columns.segments.vector) {
-    const int64_t outs = p.group_out_channels(), widest = tile_columns == 128 ? 256 : 128;
-    tile_outs = outs <= 64 ? 64 : outs <= 128 ? 128 : widest;
-    out_tiles = divide_up(outs, tile_outs);
-    blocks_of_run = p.group * columns.tiles() * out_tiles;
-    most_blocks = tile_outs == 256 ? kProcessors : 2 * kProcessors;
-  }
-
-  // Sums of a run, with padding.
-  int64_t elements() const { return blocks_of_run * tile_outs * tile_columns; }
-  // Runs of pixels that are summed up by themselves: as many as run at a time, not a block more.
-  int64_t run_pixels(int64_t pixels) const {
-    const int64_t wanted = std::min(most_blocks / blocks_of_run, pixels / kLeastRunPixels);
-    const int64_t runs = std::max({divide_up(pixels, kMostRunPixels), wanted, int64_t{1}});
-    return divide_up(divide_up(pixels, runs), kStepPixels) * kStepPixels;
-  }
-  // Never less for larger problems. Two blocks that run at a time have half of the largest tile each.
-  int64_t workspace_bytes(int64_t pixels) const {
-    constexpr int64_t kLargestTile = 256 * 128;
-    return std::min(elements() * std::max<int64_t>(pixels / kLeastRunPixels, 1),
-                    elements() * divide_up(pixels, kMostRunPixels) + kProcessors * kLargestTile) *
-           int64_t{sizeof(float)};
-  }
-};
+// Of the work that data_gradient.h cuts into runs.
+int64_t data_units(const Problem& p, const Bundles& bundles) {
+  return p.batch * PixelTiles(p).of_image() * bundles.count * p.taps();
+}
 
 // Sizes of the parts of the workspace, in the order in which they lie; never less for larger problems.
 struct Parts {
@@ -167,6 +130,7 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
   DataGradient<T> data{};
   if (wants_data) {
     data.bundles = bundles;
+    data.tiles = PixelTiles(p);
     data.image = image;
     data.out = out_layout;
     data.coordinates = Coordinates<T>(p, args.offset, args.mask);
@@ -178,9 +142,8 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
     data.grad_input = args.grad_input ? grad_input : nullptr;
     data.pixels = static_cast<int32_t>(pixels_of(p));
     data.depth_stages = static_cast<int32_t>(depth_stages(p));
-    const int64_t blocks = divide_up(data.pixels, kDataPixels) * bundles.count;
-    const int64_t tap_runs = std::clamp<int64_t>(kWantedBlocks / blocks, 1, p.taps());
-    add_data_gradient<Products>(launches, data, static_cast<int32_t>(tap_runs));
+    data.units = static_cast<int32_t>(data_units(p, bundles));
+    add_data_gradient<Products>(launches, data);
   }
 
   SumWeight<T> sum_weight{};
@@ -226,9 +189,10 @@ bool fused_backward_takes(const Problem& p, const Options& options) {
   // Indices of 32 bits, with room for what lies a step behind the last, and a grid's limits.
   const Bundles bundles(p);
   return p.batch * p.out_pixels() * bundles.count <= kMaxInt32 / 2 &&
-         p.out_channels / 64 / p.group < 65535 && pixels_of(p) / kMostRunPixels < 65535 &&
+         p.out_channels / 64 / p.group < 65535 && pixels_of(p) / WeightPlan::kMostRunPixels < 65535 &&
          p.batch * p.in_pixels() * bundles.segments.vectors <= kMaxInt32 / 2 &&
-         int64_t{bundles.count} * kBundleVectors * 8 * p.taps() <= kMaxInt32;
+         int64_t{bundles.count} * kBundleVectors * 8 * p.taps() <= kMaxInt32 &&
+         data_units(p, bundles) <= kMaxInt32;
 }
 
 size_t fused_backward_workspace_bytes(const Problem& p) {

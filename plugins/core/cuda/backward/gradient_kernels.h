@@ -7,10 +7,8 @@
 
 namespace dcn::cuda {
 
-// `tap_runs`: blocks that share the taps of a tile.
 template <class Products>
-void add_data_gradient(Launches& launches, const DataGradient<typename Products::Element>& job,
-                       int32_t tap_runs);
+void add_data_gradient(Launches& launches, const DataGradient<typename Products::Element>& job);
 
 // `outs`: output channels of a block's tile, of which `partial` has whole ones.
 template <class Products>

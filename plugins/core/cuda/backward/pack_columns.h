@@ -72,14 +72,12 @@ class PackColumns {
     }
     __syncthreads();
     const int32_t bits = bundles_.segments.vector_bits;
-    const int64_t depth = int64_t{depth_stages_} * kOuts;
     for (int i = thread; i < kOuts * row; i += kElementThreads) {
       const int32_t out = i % kOuts, channel = i / kOuts & (vector - 1), tap = i / kOuts >> bits;
       if (first_tap + tap >= taps_) break;
-      packed_[((int64_t{bundle} * taps_ + first_tap + tap) * kBundleVectors * vector +
-               in_bundle * vector + channel) *
-                  depth +
-              stage * kOuts + out] = tile[out * pitch + channel * taps_at_once_ + tap];
+      const int64_t of_stage = (int64_t{bundle} * taps_ + first_tap + tap) * depth_stages_ + stage;
+      packed_[((of_stage * kBundleVectors + in_bundle) * vector + channel) * kOuts + out] =
+          tile[out * pitch + channel * taps_at_once_ + tap];
     }
   }
 
@@ -90,7 +88,7 @@ class PackColumns {
   int32_t taps_at_once_, tap_tiles_;
   Divider by_taps_, by_row_;
   const T* weight_;  // [O, C/group, kH, kW]
-  T* packed_;        // [bundle, tap, channels of a bundle, depth], zeros in between
+  T* packed_;        // as DataGradient has it, zeros in between
 };
 
 // Zeros, where atomic additions begin.
