@@ -156,6 +156,7 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
     job.coordinates = Coordinates<T>(p, args.offset, args.mask);
     job.input = input;
     job.grad_output = grad_output;
+    job.grad_output_gap = out_layout.layout.image_size - p.out_pixels() * out_layout.outs;
     job.partial = {weight_sums, static_cast<int32_t>(p.group),
                    static_cast<int32_t>(plan.out_tiles * plan.tile_outs / 16),
                    static_cast<int32_t>(plan.columns.tiles() * plan.tile_columns / 8)};
@@ -189,7 +190,8 @@ bool fused_backward_takes(const Problem& p, const Options& options) {
   // Indices of 32 bits, with room for what lies a step behind the last, and a grid's limits.
   const Bundles bundles(p);
   return p.batch * p.out_pixels() * bundles.count <= kMaxInt32 / 2 &&
-         p.out_channels / 64 / p.group < 65535 && pixels_of(p) / WeightPlan::kMostRunPixels < 65535 &&
+         p.out_channels / 64 / p.group < 65535 &&
+         (pixels_of(p) / WeightPlan::kMostRunPixels + 1) * p.group <= 65535 &&
          p.batch * p.in_pixels() * bundles.segments.vectors <= kMaxInt32 / 2 &&
          int64_t{bundles.count} * kBundleVectors * 8 * p.taps() <= kMaxInt32 &&
          data_units(p, bundles) <= kMaxInt32;

@@ -9,8 +9,8 @@ namespace {
 template <class Tile>
 void add_tile(Launches& launches, const WeightGradient<typename Tile::T>& job, int32_t runs) {
   launches.add(differentiate_weight<Tile>,
-               grid_of(int64_t{job.partial.groups} * job.columns.tiles(),
-                       job.partial.rows / (Tile::kOuts / 16), runs),
+               grid_of(job.columns.tiles(), job.partial.rows / (Tile::kOuts / 16),
+                       int64_t{runs} * job.partial.groups),
                kGradientBlock, sizeof(typename Tile::Shared), job);
 }
 

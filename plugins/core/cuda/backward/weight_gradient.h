@@ -28,10 +28,11 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
 #if DCN_HAS_TENSOR_CORES
   extern __shared__ __align__(16) unsigned char shared_memory[];
   auto& s = *reinterpret_cast<typename Tile::Shared*>(shared_memory);
-  const auto block = static_cast<int32_t>(blockIdx.x);
-  const int32_t group = block / p.columns.tiles(), tile = block - group * p.columns.tiles();
+  const auto tile = static_cast<int32_t>(blockIdx.x);
   const int32_t first_out = static_cast<int32_t>(blockIdx.y) * Tile::kOuts;
-  const int32_t first_pixel = static_cast<int32_t>(blockIdx.z) * p.run_pixels;
+  const auto of_runs = static_cast<int32_t>(blockIdx.z);
+  const int32_t group = of_runs % p.partial.groups;
+  const int32_t first_pixel = of_runs / p.partial.groups * p.run_pixels;
   const PixelRun run{first_pixel,
                      p.columns.segments.smaller(p.pixels - first_pixel, p.run_pixels) + first_pixel};
   const int32_t steps = (run.end - run.first + Tile::kPixels - 1) / Tile::kPixels;
@@ -73,9 +74,8 @@ __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
     if (round) positions.store(step + 2);
   }
 
-  PartialSums partial = p.partial;
-  partial.data += blockIdx.z * partial.run_size();
-  store_sums<Tile>(sum, partial, partial.fragment(group, first_out / 16, tile * (Tile::kChannels / 8)));
+  store_sums<Tile>(sum, p.partial,
+                   p.partial.fragment(of_runs, first_out / 16, tile * (Tile::kChannels / 8)));
 #else
   __trap();  // where PTX of an older GPU than the products need came to run
 #endif

@@ -36,16 +36,16 @@ class GradOutputCopies {
     end_ = out < p.out.outs ? run.end : 0;
     from_ = p.grad_output + p.out.element(group, 0, 0) + int64_t{pixel_} * p.out.outs + out;
     to_ = row * Tile::kOutPitch + part * 16;
-    gap_ = p.out.layout.image_size - p.out.layout.pixels * p.out.outs;
   }
 
   // The next step's.
   __device__ __forceinline__ void copy(unsigned char* to) {
     if (!copies_) return;
-    if (gap_ == 0)
+    if (p_.grad_output_gap == 0)
       copy_rows(to, [](int32_t) { return 0; });
     else
-      copy_rows(to, [&](int32_t pixel) { return p_.out.by_pixels.quotient(pixel) * gap_; });
+      copy_rows(to,
+                [&](int32_t pixel) { return p_.out.by_pixels.quotient(pixel) * p_.grad_output_gap; });
     pixel_ += Tile::kPixels;
     from_ += int64_t{Tile::kPixels} * p_.out.outs;
   }
@@ -67,7 +67,6 @@ class GradOutputCopies {
 
   const WeightGradient<T>& p_;
   const T* from_;
-  int64_t gap_;  // elements of other groups, from one image to the next
   int32_t pixel_, end_, to_;
   bool copies_;
 };

@@ -24,9 +24,9 @@ struct PartialSums {
   int32_t groups, rows, columns;  // rows, columns: fragments of a group
 
   DCN_INLINE int64_t run_size() const { return int64_t{groups} * rows * columns * 32; }
-  // Of lane 0.
-  DCN_INLINE float4* fragment(int32_t group, int32_t row, int32_t column) const {
-    return data + ((int64_t{group} * rows + row) * columns + column) * 32;
+  // Of lane 0. `of_runs`: run * groups + group.
+  DCN_INLINE float4* fragment(int32_t of_runs, int32_t row, int32_t column) const {
+    return data + ((int64_t{of_runs} * rows + row) * columns + column) * 32;
   }
 };
 
@@ -36,8 +36,9 @@ struct WeightGradient {
   ImageLayout image;
   GradOutputLayout out;
   Coordinates<T> coordinates;
-  const T* input;        // staged
-  const T* grad_output;  // staged
+  const T* input;           // staged
+  const T* grad_output;     // staged
+  int64_t grad_output_gap;  // elements of other groups, from one image to the next
   PartialSums partial;
   int32_t pixels;                        // of all images
   int32_t run_pixels;                    // of a run, whole steps
@@ -52,8 +53,9 @@ struct WeightTile {
   static constexpr int kBytes = static_cast<int>(sizeof(T));
   static constexpr int kVector = kVector_, kWords = kVector * kBytes / 4;
   static constexpr int kOuts = kOuts_, kChannels = kTileVectors * kVector, kPixels = kStepPixels;
-  // How warps share the tile: in squares, which read least.
-  static constexpr int kOutWarps = kOuts > kChannels / 2 ? 4 : 2;
+  // How warps share the tile: in squares, which read least; but of float32, whose fragments fill
+  // registers, one row of fragments each.
+  static constexpr int kOutWarps = kBytes == 4 ? kOuts / 16 : kOuts > kChannels / 2 ? 4 : 2;
   static constexpr int kChannelWarps = kGradientWarps / kOutWarps;
   static constexpr int kRows = kOuts / kOutWarps / 16, kColumns = kChannels / kChannelWarps / 8;
   static constexpr int kSlicePixels = 32 / kBytes;
