@@ -157,7 +157,7 @@ def test_gradients_of_the_weight_however_it_is_cut(cuda: Core, kind: str) -> Non
         # Two copies of images, preparations, two gradients, results.
         (GRADIENTS, 6),
         (("weight",), 4),
-        (("input", "offset"), 6),
+        (("input", "offset"), 5),
         (("bias",), 2),
     ],
 )
