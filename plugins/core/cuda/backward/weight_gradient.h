@@ -2,8 +2,8 @@
 // pixels, without a matrix of samples in memory.
 //
 // A block owns a tile of output channels by columns (weight_columns.h) and a run of pixels, which it
-// goes through in steps. At each step every thread first asks for the grad_output of the next, which is
-// copied to shared memory while it computes. Then, in each half of the step, it asks for the corners of
+// goes through in steps. At each step it first asks for the grad_output of the next, which is copied to
+// shared memory while it computes. Then, in each half of the step, every thread asks for the corners of
 // a sample of the next step, into registers; the warps multiply half of what lies in shared memory; and
 // the corners, arrived by now, are added up and stored for the next step. Every few steps the positions
 // of as many steps' samples are computed, in the same way. So there are two buffers of everything, and
@@ -20,8 +20,8 @@
 
 namespace dcn::cuda {
 
-// Blocks: x, tiles of columns of all groups; y, tiles of the group's output channels; z, runs of
-// pixels.
+// Blocks: x, tiles of columns of a group; y, tiles of its output channels; z, runs of pixels times
+// groups.
 template <class Tile>
 __global__ void __launch_bounds__(kGradientBlock, Tile::kBlocks)
     differentiate_weight(const WeightGradient<typename Tile::T> p) {
