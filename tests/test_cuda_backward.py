@@ -212,6 +212,83 @@ def test_deterministic_gradients_are_the_same_to_the_last_bit(
             assert torch.equal(other[gradient], runs[0][gradient]), gradient
 
 
+# ---- the window of the input that a block adds up itself -----------------------------------------
+
+_SMALL = replace(
+    BY_NAME["centernet_64"], in_channels=24, out_channels=16, offset_group=2, size=(11, 13)
+)
+# Several tiles, which hang over the image's edges, in images of their own; and samples that lie
+# further apart than the window is wide.
+WINDOWS = [
+    replace(_SMALL, name="three images", batch=3, size=(19, 13)),
+    replace(_SMALL, name="stride 2", stride=(2, 2), size=(25, 37), offset_group=1),
+    replace(_SMALL, name="dilation 3x2", dilation=(3, 2), pads=(3, 2, 3, 2)),
+    replace(_SMALL, name="7x7", kernel=(7, 7), pads=(3, 3, 3, 3), size=(9, 11), in_channels=8,
+            batch=1),
+    replace(_SMALL, name="a stride of 5", kernel=(1, 1), stride=(5, 5), pads=(0, 0, 0, 0),
+            size=(40, 51)),
+    replace(_SMALL, name="one long row", size=(3, 70), batch=1),
+]  # fmt: skip
+# Of all samples alike, y and x: none, by about what the window leaves room for, and far.
+SHIFTS = [(0.0, 0.0), (-3.0, 2.5), (4.5, -4.0), (-20.0, 0.0), (2.5, 17.0)]
+TILED = ("float16", "bfloat16", "float32", "float32 as TF32")
+
+
+@pytest.mark.parametrize("case", WINDOWS, ids=lambda case: case.name)
+@pytest.mark.parametrize("kind", TILED)
+def test_samples_may_lie_in_the_window_on_its_border_or_beyond(
+    cuda: Core, kind: str, case: Case
+) -> None:
+    errors: dict[str, float] = {}
+    for shift in SHIFTS:
+        inputs = make_inputs(case, KINDS[kind].dtype)
+        noise = inputs.offset.clamp(-1.5, 1.5)
+        by = torch.tensor(shift, dtype=noise.dtype).repeat(noise.shape[1] // 2)
+        inputs.offset = noise + by[:, None, None]
+        named = replace(case, name=f"{case.name}, {shift}")
+        errors |= wrong(cuda, named, inputs, KINDS[kind], OF_RANDOM_PROBLEMS)
+    assert errors == {}
+
+
+@pytest.mark.parametrize("mask", [None, torch.inf])
+@pytest.mark.parametrize("kind", TILED)
+def test_what_is_no_number_stays_in_the_window_where_it_belongs(
+    cuda: Core, kind: str, mask: float | None
+) -> None:
+    """The gradient of one output pixel, or the mask of one sample."""
+    case = replace(WINDOWS[0], offset_group=1, batch=2)
+    inputs = make_inputs(case, KINDS[kind].dtype, torch.float32)
+    assert inputs.mask is not None
+    every, only = grad_output_of(case, inputs), torch.zeros_like(grad_output_of(case, inputs))
+    only[1, :, 7, 8] = every[1, :, 7, 8]
+    large = torch.where(only != 0, torch.inf, every) if mask is None else every
+
+    def grad_input(grad_output: Tensor) -> Tensor:
+        found = cuda.backward(case, inputs, grad_output, KINDS[kind].options)[0]
+        assert found is not None
+        return found.double()
+
+    without, alone = grad_input(every - only), grad_input(only)
+    if mask is not None:
+        inputs.mask[1, 4, 7, 8] = mask
+    found = grad_input(large)
+    elsewhere = (alone == 0).all(1, keepdim=True).expand_as(alone)
+    assert 0 < (~elsewhere).sum() < elsewhere.sum()
+    assert relative_error(found[elsewhere], without[elsewhere]) <= KINDS[kind].tolerance
+    assert not (found - without)[~elsewhere].abs().max() < 1e3
+
+
+@pytest.mark.parametrize("kind", TILED)
+def test_a_mask_that_no_half_can_hold_is_no_loss_to_the_window(cuda: Core, kind: str) -> None:
+    case = WINDOWS[0]
+    inputs = make_inputs(case, KINDS[kind].dtype, torch.float32)
+    inputs.weight *= 1e-3
+    assert inputs.mask is not None
+    inputs.mask[1, 4] *= 1e6
+    errors = dict(gradient_errors(cuda, case, inputs, KINDS[kind]))
+    assert errors["input"] <= KINDS[kind].tolerance
+
+
 # ---- values that are no numbers ------------------------------------------------------------------
 
 

@@ -19,7 +19,9 @@
 
 #include <cuda_runtime.h>
 
+#include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "../coordinates.h"
 #include "../products.h"
@@ -53,12 +55,18 @@ __device__ __forceinline__ void multiply_stage(float (&sum)[Tile::kRows][Tile::k
   }
 }
 
-// Leaves the warp's part in shared memory. Returns the sum of all magnitudes.
+// Whether the window can add it up. NaN does not fit.
+template <class T>
+__device__ __forceinline__ bool fits_window(float value) {
+  return std::fabs(value) <= (std::is_same_v<T, Float16> ? 65504.0f : 1e38f);
+}
+
+// Leaves the warp's part in shared memory. Returns whether all of it fits the window.
 template <class Tile>
-__device__ __forceinline__ float store_grad_samples(
-    typename Tile::Shared& s, const float (&sum)[Tile::kRows][Tile::kColumns][4]) {
+__device__ __forceinline__ bool store_grad_samples(typename Tile::Shared& s,
+                                                   const float (&sum)[Tile::kRows][Tile::kColumns][4]) {
   const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
-  float magnitude = 0;
+  bool fits = true;
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i)
 #pragma unroll
@@ -73,9 +81,9 @@ __device__ __forceinline__ float store_grad_samples(
           *reinterpret_cast<uint32_t*>(to) = Tile::Products::pack(pair);
         else
           *reinterpret_cast<float2*>(to) = make_float2(pair[0], pair[1]);
-        magnitude += std::fabs(pair[0]) + std::fabs(pair[1]);
+        fits &= fits_window<typename Tile::T>(pair[0]) && fits_window<typename Tile::T>(pair[1]);
       }
-  return magnitude;
+  return fits;
 }
 
 // Products of the samples' gradient over the channels of a vector, as plain_gradients.h has them. Where
@@ -240,7 +248,7 @@ __device__ __forceinline__ void differentiate_run(const DataGradient<typename Ti
       multiply_stage<Tile>(sum, stream.rows(stage, depth), stream.pitch(),
                            s.weight[stage % Tile::kStages]);
     }
-    float magnitude = store_grad_samples<Tile>(s, sum);
+    bool fits = store_grad_samples<Tile>(s, sum);
     for (int i = thread; i < s.map.slots * Tile::kPixels; i += kGradientBlock) {
       if (i != thread) raw = ask(i, tap);
       const PixelBase& base = s.bases[i % Tile::kPixels];
@@ -248,9 +256,9 @@ __device__ __forceinline__ void differentiate_run(const DataGradient<typename Ti
                                                  base.x + p.coordinates.tap_x(tap));
       s.samples[i / Tile::kPixels][i % Tile::kPixels] =
           DataSample(at, s.window, p.coordinates.in_h, p.coordinates.in_w);
-      magnitude += std::fabs(at.mask);
+      fits &= fits_window<typename Tile::T>(at.mask);
     }
-    if (!(magnitude <= kWindowMost<typename Tile::T>)) s.wide_tap = tap;
+    if (!fits) s.wide_tap = tap;
     __syncthreads();
     const bool passes_by = s.wide_tap == tap;
     differentiate_samples<Tile>(p, s, !passes_by);

@@ -25,9 +25,9 @@ class DataStream {
                     (Tile::kChannels * Tile::kStageBytes)) {}
 
   // Of grad_output, as they lie in shared memory when stage `stage` of the run needs them.
-  __device__ __forceinline__ unsigned char* rows(int32_t stage, int32_t depth) const {
-    return resident() ? s_.grad_output + depth * Tile::kStageBytes
-                      : s_.grad_output + stage % Tile::kStages * (Tile::kPixels * Tile::kPitch);
+  __device__ __forceinline__ const unsigned char* rows(int32_t stage, int32_t depth) const {
+    return s_.grad_output +
+           (resident() ? depth * Tile::kStageBytes : stage % Tile::kStages * kStageRows);
   }
   __device__ __forceinline__ int pitch() const {
     return resident() ? Tile::kResidentPitch : Tile::kPitch;
@@ -35,7 +35,8 @@ class DataStream {
 
   __device__ __forceinline__ void copy_resident() const {
     if (!resident()) return;
-    for (int32_t depth = 0; depth < p_.depth_stages; ++depth) copy_grad_output(rows(0, depth), depth);
+    for (int32_t depth = 0; depth < p_.depth_stages; ++depth)
+      copy_grad_output(s_.grad_output + depth * Tile::kStageBytes, depth);
   }
 
   // Stage `stage` of the run, if there is one. They come one after the other.
@@ -47,13 +48,14 @@ class DataStream {
       copy_async(to + first * Tile::kPitch, weight_ + first * Tile::kStageBytes, true);
     weight_ += Tile::kChannels * Tile::kStageBytes;
     if (!resident()) {
-      copy_grad_output(rows(stage, depth_), depth_);
+      copy_grad_output(s_.grad_output + stage % Tile::kStages * kStageRows, depth_);
       if (++depth_ == p_.depth_stages) depth_ = 0;
     }
   }
 
  private:
-  static constexpr int kParts = Tile::kStageBytes / 16;  // of a row, one for each thread
+  static constexpr int kParts = Tile::kStageBytes / 16;            // of a row, one for each thread
+  static constexpr int kStageRows = Tile::kPixels * Tile::kPitch;  // bytes of grad_output in a stage
   static constexpr int kRowsAtOnce = kGradientBlock / kParts;
 
   // The thread's, of rows that are copied at once.

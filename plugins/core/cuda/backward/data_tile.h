@@ -121,11 +121,12 @@ struct DataGradient {
   int32_t depth_stages;  // of a tap: O/group in pieces of kDepthBytes
   int32_t units;         // of work: taps of bundles of tiles
 
-  // That block `block` of `blocks` begins with.
+  // What block `block` of `blocks` begins with.
   DCN_INLINE int32_t first_unit(int32_t block, int32_t blocks) const {
     return units / blocks * block + bundles.segments.smaller(units % blocks, block);
   }
-  // That begins with a block's unit.
+
+  // The run that begins with a unit, of a block that ends before `end_unit`.
   DCN_INLINE DataRun run(int32_t unit, int32_t end_unit) const {
     const int32_t taps = coordinates.taps, of_tile = unit / taps, tile = of_tile / bundles.count;
     const int32_t first_tap = unit - of_tile * taps;
@@ -158,7 +159,7 @@ struct DataSample {
   float fraction_y, fraction_x, mask;
   int32_t first;    // pixel of the top left corner, which may lie outside the image
   uint8_t corners;  // bits 0-3: those in the image; 4-7: those in the image, but not in the window
-  // Of the top left corner, in the window: one row above it is 0, one column to the left is 0.
+  // Of the top left corner, in the window, plus one: it may lie a row above or a column to the left.
   int8_t window_row, window_column;
 
   static constexpr int kNoRow = -1;  // none of its corners lies in the window
@@ -180,7 +181,7 @@ struct DataSample {
   }
 };
 
-// A corner row of a sample, in the window: left of it lies `column`.
+// What a sample adds to a row of the window: at `column`, which may be -1, and right of it.
 struct alignas(16) WindowItem {
   int32_t sample, column;
   float left, right;  // weights
@@ -218,7 +219,7 @@ struct DataTile {
     BundleMap map;
     DataRun run;
     Window window;
-    int32_t wide_tap;  // the last tap of which a gradient or a mask is too large for the window
+    int32_t wide_tap;  // the last tap of which a gradient or a mask was too large for the window
   };
   static_assert(sizeof(Shared) <= 99 << 10, "what a block may have on every GPU from sm_80 on");
   static_assert(kStages * kPixels * kPitch <= kPixels * kResidentPitch, "streams through it, too");

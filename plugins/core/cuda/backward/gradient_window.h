@@ -13,17 +13,12 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "../products.h"
 #include "../warp.h"
 #include "data_tile.h"
 
 namespace dcn::cuda {
-
-// Largest magnitude in the window.
-template <class T>
-inline constexpr float kWindowMost = std::is_same_v<T, Float16> ? 65504.0f : 1e38f;
 
 template <class Tile>
 class WindowSums {
@@ -40,7 +35,8 @@ class WindowSums {
         const int count = list(s_.samples[slot], own);
         if (count == 0) continue;
         sync_warp();
-        // The next list is not written before the whole warp has taken part in these products.
+        // The next list is not written before the whole warp has taken part in these products, which
+        // need all that was read of this one.
         for (int first = 0; first < count; first += Tile::kStepItems)
           multiply(sum_[own], items_ + first, s_.map.begin[slot] * Tile::kVector,
                    s_.map.begin[slot + 1] * Tile::kVector);
