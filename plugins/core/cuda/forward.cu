@@ -124,7 +124,7 @@ Status forward(const Problem& problem, const ForwardArgs& args, const Options& o
     case DType::kBFloat16: return status_of(run<HalfProducts<BFloat16>>(problem, args, bytes, stream));
     case DType::kFloat32:
       return status_of(options.allow_tf32 ? run<Tf32Products>(problem, args, bytes, stream)
-                                          : run<ExactFloatProducts>(problem, args, bytes, stream));
+                                          : run<QuickFloatProducts>(problem, args, bytes, stream));
     case DType::kFloat64:
     case DType::kUnknown: break;
   }

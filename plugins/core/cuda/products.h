@@ -52,10 +52,30 @@ struct FloatWords {
   }
 };
 
+// A float32 as the sum of two numbers of TF32. By conversions, in nine instructions...
+struct SplitByConversions {
+  static __device__ __forceinline__ void split(uint32_t from, uint32_t* big, uint32_t* small) {
+    const float whole = bit_cast<float>(from);
+    *big = to_tf32(whole);
+    *small = to_tf32(whole - bit_cast<float>(*big));
+  }
+};
+// ... or as integers, in four: half of the last place that TF32 has is added, and what it has not cut
+// off. A NaN may become zero so, but then the rest is NaN. The rest, which is cut off only, is as much
+// less exact as leaves the sum of the two at 2^-21 of the number.
+struct SplitAsIntegers {
+  static __device__ __forceinline__ void split(uint32_t from, uint32_t* big, uint32_t* small) {
+    constexpr uint32_t kKept = 0xffffe000u, kHalf = 0x1000u;
+    *big = (from + kHalf) & kKept;
+    *small = bit_cast<uint32_t>(bit_cast<float>(from) - bit_cast<float>(*big)) & kKept;
+  }
+};
+
 // float32, as exact as float32: each number is the sum of two of TF32, and of the four products the
 // three that matter are added. Tensor cores may truncate where they add, which over a long sum is worse
 // than float32: here they add three products at a time, and ordinary additions do the rest.
-struct ExactFloatProducts : FloatWords {
+template <class Split>
+struct FloatProducts : FloatWords {
   static __device__ __forceinline__ uint32_t pack(const float (&value)[1]) {
     return bit_cast<uint32_t>(value[0]);
   }
@@ -66,11 +86,7 @@ struct ExactFloatProducts : FloatWords {
     __device__ __forceinline__ Factor() {}
     __device__ __forceinline__ explicit Factor(const uint32_t (&from)[kCount]) {
 #pragma unroll
-      for (int i = 0; i < kCount; ++i) {
-        const float whole = bit_cast<float>(from[i]);
-        big[i] = to_tf32(whole);
-        small[i] = to_tf32(whole - bit_cast<float>(big[i]));
-      }
+      for (int i = 0; i < kCount; ++i) Split::split(from[i], &big[i], &small[i]);
     }
   };
   using Samples = Factor<4>;
@@ -85,6 +101,10 @@ struct ExactFloatProducts : FloatWords {
     for (int e = 0; e < 4; ++e) sum[e] += three[e];
   }
 };
+
+// The weight's gradient, which has half a thread's registers, would have to spill some for the second.
+using ExactFloatProducts = FloatProducts<SplitByConversions>;
+using QuickFloatProducts = FloatProducts<SplitAsIntegers>;
 
 // float32 data, products of TF32: for hosts that allow it.
 struct Tf32Products : FloatWords {

@@ -2,7 +2,7 @@
 
 namespace dcn::cuda {
 
-template cudaError_t launch_fused<ExactFloatProducts>(const FusedPlan&, const FusedForward<float>&,
+template cudaError_t launch_fused<QuickFloatProducts>(const FusedPlan&, const FusedForward<float>&,
                                                       cudaStream_t);
 
 }  // namespace dcn::cuda

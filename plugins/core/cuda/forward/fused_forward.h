@@ -156,9 +156,12 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     }
   }
 
+  // Through all steps, it would have taken registers.
+  const OutputTile<Shape> same_tile(p.out, block_index());
   const int warp = static_cast<int>(threadIdx.x) / 32;
   if (p.out.partial) {
-    float4* const to = partial_sums<Shape>(p.out, blockIdx.x, gridDim.x, split) + threadIdx.x;
+    float4* const to =
+        partial_sums<Shape>(p.out, blockIdx.x, gridDim.x, static_cast<int>(blockIdx.y)) + threadIdx.x;
 #pragma unroll
     for (int i = 0; i < Shape::kRows; ++i)
 #pragma unroll
@@ -173,7 +176,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   using Slice = typename Output::Slice;
   static_assert(sizeof(Slice) * Shape::kThreads / 32 <= Buffers::kBytes, "fits where samples were");
   __syncthreads();  // the buffers become the output's
-  const Output output(p.out, tile, warp, reinterpret_cast<Slice*>(shared_memory)[warp]);
+  const Output output(p.out, same_tile, warp, reinterpret_cast<Slice*>(shared_memory)[warp]);
 #pragma unroll
   for (int s = 0; s < Output::kSlices; ++s) output.store(sum, s * (kSliceOuts / 8), s);
 #else

@@ -93,7 +93,7 @@ extern template cudaError_t launch_fused<HalfProducts<Float16>>(const FusedPlan&
 extern template cudaError_t launch_fused<HalfProducts<BFloat16>>(const FusedPlan&,
                                                                  const FusedForward<BFloat16>&,
                                                                  cudaStream_t);
-extern template cudaError_t launch_fused<ExactFloatProducts>(const FusedPlan&,
+extern template cudaError_t launch_fused<QuickFloatProducts>(const FusedPlan&,
                                                              const FusedForward<float>&, cudaStream_t);
 extern template cudaError_t launch_fused<Tf32Products>(const FusedPlan&, const FusedForward<float>&,
                                                        cudaStream_t);

@@ -47,7 +47,7 @@ class TabulatedSampler {
       vector_[i] = in.image(pixels.valid(own) ? static_cast<int32_t>(pixels.image(own)) : 0);
     }
     cursor_.advance(in.order, first_step * kStepSlots + slot);
-    fill<4>();
+    fill<kOfThread>();
     cursor_.position -= kStepSlots;
   }
 
@@ -89,27 +89,39 @@ class TabulatedSampler {
   }
 
  private:
+  // As many taps of the table as a thread has in kernels of three by three.
+  static constexpr int kOfThread = (9 * kTileRows + kThreads - 1) / kThreads;
   // From one row of a thread to the next.
   static constexpr int kRowDistance = kThreads / kStepSlots;
   static_assert(kRowDistance / 2 % kStepSlots == 0, "slots change places alike in both");
   static_assert(kThreads % kTileRows == 0, "a thread fills the table for one pixel");
 
   // Nobody reads the table meanwhile: a step begins with a barrier, and then comes advance().
-  // kAtOnce: taps whose offsets are asked for together, which takes registers.
+  // kAtOnce: taps of a thread whose offsets are asked for together, which takes registers.
   template <int kAtOnce>
   __device__ __forceinline__ void fill() {
+    constexpr int kDistance = kThreads / kTileRows;  // from one tap of a thread to the next
     const Coordinates<T>& c = in_.coordinates;
     const int r = static_cast<int>(threadIdx.x) % kTileRows;
     const int32_t pixel = pixels_.pixel(r), y = c.base_y(pixel), x = c.base_x(pixel);
     const auto image = static_cast<int32_t>(pixels_.image(r));
     const int32_t first_row = cursor_.segment.offset_group * c.taps;
-    if (!cursor_.at_end()) {
-#pragma unroll kAtOnce
-      for (int tap = static_cast<int>(threadIdx.x) / kTileRows; tap < c.taps;
-           tap += kThreads / kTileRows) {
-        RawPoint raw = kNowhere;
-        if (pixels_.valid(r)) raw = c.ask(image, first_row + tap, pixel);
-        const SampleCorners corners(c.point(raw, y + c.tap_y(tap), x + c.tap_x(tap)), c.in_h, c.in_w);
+    const int taps = cursor_.at_end() ? 0 : c.taps;
+    for (int first = static_cast<int>(threadIdx.x) / kTileRows; first < taps;
+         first += kAtOnce * kDistance) {
+      RawPoint raw[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        raw[k] = kNowhere;
+        const int tap = first + k * kDistance;
+        if (tap < taps && pixels_.valid(r)) raw[k] = c.ask(image, first_row + tap, pixel);
+      }
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        const int tap = first + k * kDistance;
+        if (tap >= taps) break;
+        const SampleCorners corners(c.point(raw[k], y + c.tap_y(tap), x + c.tap_x(tap)), c.in_h,
+                                    c.in_w);
         const float (&w)[4] = corners.weight;
         table_.weights[tap * kTileRows + r] = make_float4(w[0], w[1], w[2], w[3]);
         table_.corners[tap * kTileRows + r] =
