@@ -22,12 +22,14 @@ _STAGE = re.compile(
     r"(?P<stage>\b(?:step|stage)|\((?:step|stage) \+ \d+\))"
     r" % (?P<buffers>2|[\w:]*k(?:Stages|\w*Buffers))\b"
 )
+# Where the positions of a step's samples lie.
+_LINE = re.compile(r"\bline_of\((?P<step>step \+ (?:\d+|\w+\(\w+\)))\)")
 _RING = re.compile(r"\b(?P<buffer>\w+) = (?P<call>next_buffer<[^;]*>)\((?P=buffer)\);")
 _FREED = re.compile(r"\b(?P<buffer>asked) = (?P<other>weighed);")
 # Whatever looks like one of them; to find those that the patterns above do not understand.
 _ANY = re.compile(
     r"__syncthreads\(|sync_warp\(|commit_copies\(|wait_copies<|= next_buffer<|\basked = [a-z]"
-    r"|% [\w:]*k(?:Stages|\w*Buffers)\b"
+    r"|% [\w:]*k(?:Stages|\w*Buffers)\b|\bline_of\((?!int32_t )"
 )
 _COMMENT = re.compile(r"//.*")
 
@@ -71,6 +73,7 @@ class Mutant:
                 (_BARRIER, self._barrier),
                 (_WAIT, self._wait),
                 (_STAGE, self._stage),
+                (_LINE, self._line),
                 (_RING, self._ring),
                 (_FREED, self._freed),
             ):
@@ -104,6 +107,12 @@ class Mutant:
         next_one = self._number(f"the stage after {match[0]}")
         first = self._number(f"the first stage instead of {match[0]}")
         return f"({match['stage']} + {next_one}) % {match['buffers']} * !{first}"
+
+    def _line(self, match: re.Match[str]) -> str:
+        self._found += 1
+        next_one = self._number(f"the step after {match['step']}")
+        first = self._number(f"the first step instead of {match['step']}")
+        return f"line_of((({match['step']}) + {next_one}) * !{first})"
 
     def _ring(self, match: re.Match[str]) -> str:
         self._found += 1

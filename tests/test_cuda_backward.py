@@ -109,6 +109,66 @@ def test_random_problems(cuda: Core, kind: str, cases: list[Case]) -> None:
     assert errors == {}
 
 
+# The gradient of the weight is cut into tiles of outputs by columns, which are channels at a tap,
+# and into runs of pixels, and those into steps.
+_PLAIN = Case("", batch=1, stride=(1, 1), dilation=(1, 1), group=1, offset_group=1, size=(13, 17))
+WEIGHTS = [
+    replace(_PLAIN, name="runs end within images", batch=3, in_channels=24, out_channels=40),
+    replace(_PLAIN, name="more outputs than a tile", in_channels=16, out_channels=300),
+    replace(_PLAIN, name="one output more than a tile", in_channels=16, out_channels=65),
+    replace(_PLAIN, name="fewer outputs than lanes", in_channels=40, out_channels=5),
+    replace(
+        _PLAIN, name="groups", batch=3, in_channels=96, out_channels=280, group=2, offset_group=2
+    ),
+    replace(
+        _PLAIN,
+        name="groups of several segments",
+        batch=2,
+        in_channels=72,
+        out_channels=72,
+        group=3,
+        offset_group=6,
+    ),
+    replace(_PLAIN, name="chunks of eight vectors and one", in_channels=72, out_channels=72),
+    replace(_PLAIN, name="one channel a segment", in_channels=20, out_channels=20, offset_group=20),
+    replace(_PLAIN, name="many taps", in_channels=10, out_channels=20, kernel=(7, 5)),
+    replace(_PLAIN, name="one tap", in_channels=136, out_channels=130, kernel=(1, 1)),
+    replace(_PLAIN, name="images smaller than a step", batch=50, size=(3, 2)),
+    replace(_PLAIN, name="a single pixel", size=(1, 1), in_channels=16, kernel=(2, 2)),
+]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAST if "deterministic" not in kind])
+def test_gradients_of_the_weight_however_it_is_cut(cuda: Core, kind: str) -> None:
+    errors: dict[str, float] = {}
+    for case in WEIGHTS:
+        inputs = make_inputs(case, KINDS[kind].dtype)
+        exact = reference_gradients(case, inputs)["weight"]
+        found = gradients(cuda, case, inputs, KINDS[kind].options, ("weight",))["weight"]
+        error = relative_error(found, exact)
+        if not error <= KINDS[kind].tolerance:
+            errors[case.name] = error
+    assert errors == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kernels"),
+    [
+        # Two copies of images, preparations, two gradients, results.
+        (GRADIENTS, 6),
+        (("weight",), 4),
+        (("input", "offset"), 5),
+        (("bias",), 2),
+    ],
+)
+def test_a_backward_pass_is_few_launches(cuda: Core, wanted: tuple[str, ...], kernels: int) -> None:
+    case = BY_NAME["centernet_64"]
+    inputs = make_inputs(case, torch.float16)
+    before = cuda.launches()
+    gradients(cuda, case, inputs, DEFAULT, wanted)
+    assert cuda.launches() - before == kernels
+
+
 @cache
 def _subsets() -> list[tuple[str, ...]]:
     return [some for count in range(1, 5) for some in combinations(GRADIENTS, count)]
@@ -150,6 +210,83 @@ def test_deterministic_gradients_are_the_same_to_the_last_bit(
     for other in runs[1:]:
         for gradient in runs[0]:
             assert torch.equal(other[gradient], runs[0][gradient]), gradient
+
+
+# ---- the window of the input that a block adds up itself -----------------------------------------
+
+_SMALL = replace(
+    BY_NAME["centernet_64"], in_channels=24, out_channels=16, offset_group=2, size=(11, 13)
+)
+# Several tiles, which hang over the image's edges, in images of their own; and samples that lie
+# further apart than the window is wide.
+WINDOWS = [
+    replace(_SMALL, name="three images", batch=3, size=(19, 13)),
+    replace(_SMALL, name="stride 2", stride=(2, 2), size=(25, 37), offset_group=1),
+    replace(_SMALL, name="dilation 3x2", dilation=(3, 2), pads=(3, 2, 3, 2)),
+    replace(_SMALL, name="7x7", kernel=(7, 7), pads=(3, 3, 3, 3), size=(9, 11), in_channels=8,
+            batch=1),
+    replace(_SMALL, name="a stride of 5", kernel=(1, 1), stride=(5, 5), pads=(0, 0, 0, 0),
+            size=(40, 51)),
+    replace(_SMALL, name="one long row", size=(3, 70), batch=1),
+]  # fmt: skip
+# Of all samples alike, y and x: none, by about what the window leaves room for, and far.
+SHIFTS = [(0.0, 0.0), (-3.0, 2.5), (4.5, -4.0), (-20.0, 0.0), (2.5, 17.0)]
+TILED = ("float16", "bfloat16", "float32", "float32 as TF32")
+
+
+@pytest.mark.parametrize("case", WINDOWS, ids=lambda case: case.name)
+@pytest.mark.parametrize("kind", TILED)
+def test_samples_may_lie_in_the_window_on_its_border_or_beyond(
+    cuda: Core, kind: str, case: Case
+) -> None:
+    errors: dict[str, float] = {}
+    for shift in SHIFTS:
+        inputs = make_inputs(case, KINDS[kind].dtype)
+        noise = inputs.offset.clamp(-1.5, 1.5)
+        by = torch.tensor(shift, dtype=noise.dtype).repeat(noise.shape[1] // 2)
+        inputs.offset = noise + by[:, None, None]
+        named = replace(case, name=f"{case.name}, {shift}")
+        errors |= wrong(cuda, named, inputs, KINDS[kind], OF_RANDOM_PROBLEMS)
+    assert errors == {}
+
+
+@pytest.mark.parametrize("mask", [None, torch.inf])
+@pytest.mark.parametrize("kind", TILED)
+def test_what_is_no_number_stays_in_the_window_where_it_belongs(
+    cuda: Core, kind: str, mask: float | None
+) -> None:
+    """The gradient of one output pixel, or the mask of one sample."""
+    case = replace(WINDOWS[0], offset_group=1, batch=2)
+    inputs = make_inputs(case, KINDS[kind].dtype, torch.float32)
+    assert inputs.mask is not None
+    every, only = grad_output_of(case, inputs), torch.zeros_like(grad_output_of(case, inputs))
+    only[1, :, 7, 8] = every[1, :, 7, 8]
+    large = torch.where(only != 0, torch.inf, every) if mask is None else every
+
+    def grad_input(grad_output: Tensor) -> Tensor:
+        found = cuda.backward(case, inputs, grad_output, KINDS[kind].options)[0]
+        assert found is not None
+        return found.double()
+
+    without, alone = grad_input(every - only), grad_input(only)
+    if mask is not None:
+        inputs.mask[1, 4, 7, 8] = mask
+    found = grad_input(large)
+    elsewhere = (alone == 0).all(1, keepdim=True).expand_as(alone)
+    assert 0 < (~elsewhere).sum() < elsewhere.sum()
+    assert relative_error(found[elsewhere], without[elsewhere]) <= KINDS[kind].tolerance
+    assert not (found - without)[~elsewhere].abs().max() < 1e3
+
+
+@pytest.mark.parametrize("kind", TILED)
+def test_a_mask_that_no_half_can_hold_is_no_loss_to_the_window(cuda: Core, kind: str) -> None:
+    case = WINDOWS[0]
+    inputs = make_inputs(case, KINDS[kind].dtype, torch.float32)
+    inputs.weight *= 1e-3
+    assert inputs.mask is not None
+    inputs.mask[1, 4] *= 1e6
+    errors = dict(gradient_errors(cuda, case, inputs, KINDS[kind]))
+    assert errors["input"] <= KINDS[kind].tolerance
 
 
 # ---- values that are no numbers ------------------------------------------------------------------

@@ -108,6 +108,17 @@ T shuffle_xor(T value, int lane_mask, EMULATOR_CALLER) {
   return emulator::shuffled(value, emulator::lane() ^ lane_mask, {file, line});
 }
 
+struct Votes {
+  int before, all;
+};
+inline Votes vote(bool yes, EMULATOR_CALLER) {
+  uint64_t lanes = uint64_t{yes} << emulator::lane();
+  for (int lane_mask = 1; lane_mask < 32; lane_mask *= 2)
+    lanes |= emulator::shuffled(lanes, emulator::lane() ^ lane_mask, {file, line});
+  return {__builtin_popcountll(lanes & ((uint64_t{1} << emulator::lane()) - 1)),
+          __builtin_popcountll(lanes)};
+}
+
 inline void sync_warp(EMULATOR_CALLER) {
   emulator::sync_warp({file, line});
 }

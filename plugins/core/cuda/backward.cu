@@ -1,7 +1,7 @@
 // The backward pass on CUDA: picks the kernels.
 //
 // Of the fused kernels' sums only those for the gradient of the input are atomic. Where every sum must
-// have one order, the plain kernels compute that gradient. The bias's is theirs always.
+// have one order, the plain kernels compute that gradient.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -59,16 +59,15 @@ Status backward(const Problem& problem, const BackwardArgs& args, const Options&
       return status_of(error);
   if (!on_tensor_cores) return plain_backward(problem, args, workspace, stream);
 
-  BackwardArgs fused = args, plain = args;
-  plain.grad_weight = plain.grad_offset = plain.grad_mask = nullptr;
-  fused.grad_bias = nullptr;
-  if (options.deterministic)
+  BackwardArgs fused = args, plain;
+  if (options.deterministic) {
     fused.grad_input = nullptr;
-  else
-    plain.grad_input = nullptr;
+    plain = args;
+    plain.grad_weight = plain.grad_offset = plain.grad_mask = plain.grad_bias = nullptr;
+  }
   const Status status = status_of(fused_backward(problem, fused, options, workspace, stream));
   // Its launches follow on the stream: the workspace is free again by then.
-  return status.ok() ? plain_backward(problem, plain, workspace, stream) : status;
+  return status.ok() && plain.grad_input ? plain_backward(problem, plain, workspace, stream) : status;
 }
 
 }  // namespace dcn::cuda

@@ -243,6 +243,15 @@ __device__ __forceinline__ T shuffle_xor(T value, int lane_mask) {
   return __shfl_xor_sync(kAllLanes, value, lane_mask);
 }
 
+// How many lanes say yes: those before this one, and all.
+struct Votes {
+  int before, all;
+};
+__device__ __forceinline__ Votes vote(bool yes) {
+  const unsigned lane = threadIdx.x % 32, lanes = __ballot_sync(kAllLanes, yes);
+  return {__popc(lanes & ((1u << lane) - 1)), __popc(lanes)};
+}
+
 // A barrier for the warp alone, which orders its accesses of shared memory.
 __device__ __forceinline__ void sync_warp() {
   __syncwarp();

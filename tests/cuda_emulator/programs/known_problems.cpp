@@ -151,6 +151,8 @@ const Case kBackward[] = {
     {"float32", kFloat, 2, 32, 10, 11, 72, 3, 2, 1, 2, false, false, kFast},
     {"float32, many output channels", kFloat, 1, 24, 12, 13, 264, 3, 2, 1, 8, false, false, kFast},
     {"TF32", kFloat, 1, 48, 9, 16, 70, 3, 2, 1, 1, false, false, kTf32},
+    {"several runs, images and rounds", kHalf, 3, 16, 12, 14, 50, 2, 2, 1, 1, false, false, kFast},
+    {"groups of several images", kBrain, 3, 48, 9, 10, 280, 3, 2, 2, 2, false, true, kFast},
     {"in a fixed order", kHalf, 2, 32, 9, 8, 40, 3, 2, 1, 2, false, false, kFixedOrder},
     {"plain", kHalf, 2, 10, 9, 8, 70, 3, 2, 2, 1, false, false, kPlain},
     {"float64", kDouble, 2, 10, 9, 8, 70, 3, 2, 1, 5, false, false, kFast},

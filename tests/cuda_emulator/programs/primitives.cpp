@@ -92,6 +92,11 @@ __global__ void sum_of_warp(const T* in, T* out) {
   out[threadIdx.x] = value;
 }
 
+__global__ void votes(const int* says_yes, int* before, int* all) {
+  const Votes votes = vote(says_yes[threadIdx.x] != 0);
+  before[threadIdx.x] = votes.before, all[threadIdx.x] = votes.all;
+}
+
 // ---- asynchronous copies --------------------------------------------------------------------
 
 struct Seen {
@@ -250,6 +255,19 @@ void check_shuffle(const char* what) {
   expect(same, what);
 }
 
+void check_votes() {
+  std::vector<int> says_yes(64), before(64), all(64);
+  for (int i = 0; i < 64; ++i) says_yes[i] = i % 3 == 0 || i == 63;
+  run_kernel(votes, 1, 64, 0, says_yes.data(), before.data(), all.data());
+  bool same = true;
+  for (int i = 0; i < 64; ++i) {
+    const auto warp = says_yes.begin() + i / 32 * 32;
+    same = same && before[i] == std::count(warp, says_yes.begin() + i, 1) &&
+           all[i] == std::count(warp, warp + 32, 1);
+  }
+  expect(same, "a vote");
+}
+
 void check_copies() {
   alignas(16) const float in[8] = {1, 2, 3, 4, 5, 6, 7, 8};
   Seen seen{};
@@ -385,6 +403,7 @@ int main() {
   check_shuffle<float>("a shuffle of floats");
   check_shuffle<double>("a shuffle of doubles");
   check_shuffle<int>("a shuffle of integers");
+  check_votes();
   check_copies();
   check_blocks();
   check_barriers();

@@ -75,6 +75,7 @@ struct BundleMap {
   int32_t slot[kBundleVectors];          // of each vector
   int32_t begin[kBundleVectors + 1];     // of each slot: its first vector; of the last: the end
   int32_t offset_group[kBundleVectors];  // of each slot
+  int32_t part[kBundleVectors];          // of each slot: which of its offset group's bundles this is
   int32_t slots, vectors;
 
   // By the first threads of a block; the others wait at the barrier that must follow.
@@ -90,6 +91,7 @@ struct BundleMap {
     if (v == 0 || first + v == s.first_vector) {
       begin[own] = v;
       offset_group[own] = s.offset_group;
+      part[own] = bundle - bundles.first_of(s.offset_group);
     }
     if (v == count - 1) {
       begin[own + 1] = count;

@@ -10,7 +10,6 @@ namespace dcn::cuda {
 bool fused_backward_takes(const Problem& problem, const Options& options);
 size_t fused_backward_workspace_bytes(const Problem& problem);
 
-// All gradients but the bias's.
 cudaError_t fused_backward(const Problem& problem, const BackwardArgs& args, const Options& options,
                            void* workspace, cudaStream_t stream);
 

@@ -7,20 +7,12 @@
 
 namespace dcn::cuda {
 
-// `tap_runs`: blocks that share the taps of a tile.
 template <class Products>
-void add_data_gradient(Launches& launches, const DataGradient<typename Products::Element>& job,
-                       int32_t tap_runs);
+void add_data_gradient(Launches& launches, const DataGradient<typename Products::Element>& job);
 
-// Output channels of a block's tile.
-template <class T>
-int32_t weight_tile_outs(const WeightGradient<T>& job) {
-  const int32_t most = sizeof(T) == 2 && job.bundles.segments.vector == 8 ? 256 : 128;
-  return job.group_outs <= 64 ? 64 : job.group_outs <= 128 ? 128 : most;
-}
-
+// `outs`: output channels of a block's tile, of which `partial` has whole ones.
 template <class Products>
 void add_weight_gradient(Launches& launches, const WeightGradient<typename Products::Element>& job,
-                         int32_t runs);
+                         int32_t outs, int32_t runs);
 
 }  // namespace dcn::cuda

@@ -1,31 +1,24 @@
 // What surrounds the fused backward kernels: the weight as they read it, and their sums as the tensors
-// that the host asked for.
+// that the host asked for, and the gradient of the bias. One launch before them, and one behind.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include "../launch.h"
-#include "data_gradient.h"
-#include "weight_gradient.h"
+#include "../sum_bias.h"
+#include "pack_columns.h"
+#include "sum_coordinates.h"
+#include "sum_weight.h"
+#include "unstage.h"
 
 namespace dcn::cuda {
 
-// The weight, transposed: [bundle, tap, channels of a bundle, depth], zeros in between.
 template <class T>
-void add_pack_columns(Launches& launches, const Problem& p, const DataGradient<T>& job,
-                      const void* weight, void* packed);
+void add_preparations(Launches& launches, const PackColumns<T>& weight, const FillZero& zeros,
+                      const SumPieces<T>& bias);
 
-// Partial sums of the gradients of offset and mask, in the order of the bundles.
 template <class T>
-void add_sum_coordinates(Launches& launches, const DataGradient<T>& job);
-
-// Partial sums of the gradient of the weight, in the order of the runs, as [O, C/group, kH, kW].
-template <class T>
-void add_sum_weight(Launches& launches, const Problem& p, const WeightGradient<T>& job, int32_t runs,
-                    void* grad_weight);
-
-// The sums of the gradient of the input, staged, as [N, C, H, W].
-template <class T>
-void add_unstage(Launches& launches, const Problem& p, const DataGradient<T>& job, void* grad_input);
+void add_results(Launches& launches, const SumWeight<T>& weight, const Unstage<T>& input,
+                 const SumCoordinates<T>& coordinates, const SumChannels<T>& bias);
 
 }  // namespace dcn::cuda

@@ -17,6 +17,8 @@
 #include "../device.h"
 #include "../elementwise.h"
 #include "../launch.h"
+#include "../side_by_side.h"
+#include "../sum_bias.h"
 #include "deform_conv.h"
 #include "plain.h"
 #include "plain_chunks.h"
@@ -103,7 +105,10 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* workspace, cud
   }
   if (input_sums) add_round<T>(launches, input_sums, args.grad_input, input_elements(p));
   if (weight_sums) add_round<T>(launches, weight_sums, args.grad_weight, weight_elements(p));
-  if (args.grad_bias) add_grad_bias<T>(launches, p, args, bias_sums);
+  if (args.grad_bias) {
+    add_side_by_side(launches, SumPieces<T>(p, args.grad_output, bias_sums));
+    add_side_by_side(launches, SumChannels<T>(p, bias_sums, args.grad_bias));
+  }
   return launches.error();
 }
 
