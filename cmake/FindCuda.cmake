@@ -10,7 +10,7 @@ endif()
 set(CMAKE_CUDA_ARCHITECTURES OFF)   # each target says its own; the default of old CMakes is too old
 check_language(CUDA)
 if(NOT CMAKE_CUDA_COMPILER)
-  set(cuda_missing "no CUDA compiler: install NVIDIA's nvcc, 12.0 or newer (or set CUDACXX)")
+  set(cuda_missing "no CUDA compiler: install NVIDIA's nvcc, 12.1 or newer (or set CUDACXX)")
   if(DCN_CUDA STREQUAL "ON")
     message(FATAL_ERROR "DCN_CUDA=ON, but ${cuda_missing}")
   endif()

@@ -66,7 +66,7 @@ def test_without_nvcc_it_is_left_out_in_one_line(tmp_path: Path) -> None:
         if found := shutil.which(tool):
             (tools / tool).symlink_to(found)
     said = configure(tmp_path / "build", "-UCMAKE_CUDA_COMPILER", path=str(tools))
-    assert said == "no CUDA compiler: install NVIDIA's nvcc, 12.0 or newer (or set CUDACXX)\n"
+    assert said == "no CUDA compiler: install NVIDIA's nvcc, 12.1 or newer (or set CUDACXX)\n"
 
 
 def test_a_wrong_folder_of_tensorrt_is_named(tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ __device__ __forceinline__ bool fits_window(float value) {
   return std::fabs(value) <= (std::is_same_v<T, Float16> ? 65504.0f : 1e38f);
 }
 
-// Leaves the warp's part in shared memory. Returns whether all of it fits the window.
+// Leaves the warp's part in shared memory. Returns whether all of it fits the window. What is too large
+// for a half becomes infinite, and small ones lose digits, as wherever columns are halves: training in
+// float16 scales its loss, and takes the one as a sign to scale it less.
 template <class Tile>
 __device__ __forceinline__ bool store_grad_samples(typename Tile::Shared& s,
                                                    const float (&sum)[Tile::kRows][Tile::kColumns][4]) {
@@ -142,7 +144,8 @@ __device__ __forceinline__ void differentiate_samples(const DataGradient<typenam
                                                       typename Tile::Shared& s, bool has_window) {
   using Vector = Words<Tile::kWords>;
   const int32_t width = p.coordinates.in_w;
-  const int32_t right = p.bundles.segment_vectors * Tile::kVector, below = width * right;
+  const int32_t right = p.bundles.segment_vectors * Tile::kVector;
+  const int64_t below = int64_t{width} * right;
 #pragma unroll 1
   for (int i = static_cast<int>(threadIdx.x); i < Tile::kPixels * kBundleVectors; i += kGradientBlock) {
     const TileVector<Tile::kPixels> own(i, p.bundles.segment_vectors == 1);

@@ -97,6 +97,7 @@ class WindowSums {
   // Lists what touches a row of the warp's, filled up with nothing to whole steps. Returns its length.
   __device__ __forceinline__ int list(const DataSample (&samples)[Tile::kPixels], int own) const {
     if (!in_image(row_of(own))) return 0;
+    sync_warp();  // all lanes have read the list before
     const int below = static_cast<int>(threadIdx.x / 32) + own * kGradientWarps;
     int count = 0;
 #pragma unroll

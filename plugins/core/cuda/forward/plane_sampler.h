@@ -111,7 +111,7 @@ class PlaneSampler {
     for (int v = 0; v < kSlotVectors; ++v) {
       const Blend& b = blend_[v];
       const float bottom = b.y * b.mask, top = b.mask - bottom;
-      CornerWeights weights;  // the same as its own, in fewer instructions
+      CornerWeights weights;  // its own, in fewer instructions; NaN where the mask is infinite
       weights.weight[1] = top * b.x, weights.weight[0] = top - top * b.x;
       weights.weight[3] = bottom * b.x, weights.weight[2] = bottom - bottom * b.x;
       samples.vector[v] = corners_[v].template sample<Products>(weights);
