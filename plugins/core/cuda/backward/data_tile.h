@@ -25,14 +25,14 @@ inline constexpr int kDataPixels = 64;
 inline constexpr int kWindowSide = 16;
 
 // Every image is cut into tiles of one shape, from the top left corner on.
-struct TileGrid {
+struct WindowTiles {
   int32_t height, width;            // of a tile
   int32_t rows, columns;            // of tiles, in an image
   int32_t out_h, out_w;             // of an image
   int32_t base_height, base_width;  // of where a tile's samples lie for one tap, without offset
 
-  TileGrid() = default;
-  explicit TileGrid(const Problem& p)
+  WindowTiles() = default;
+  explicit WindowTiles(const Problem& p)
       : out_h(static_cast<int32_t>(p.out_h)), out_w(static_cast<int32_t>(p.out_w)) {
     // As few tiles as possible; but samples that leave the window are dear, so that it shall leave room
     // for offsets in each direction. What is missing there counts as so much more work.
@@ -108,7 +108,7 @@ struct DataRun {
 template <class T>
 struct DataGradient {
   Bundles bundles;
-  TileGrid tiles;
+  WindowTiles tiles;
   ImageLayout image;
   GradOutputLayout out;
   Coordinates<T> coordinates;

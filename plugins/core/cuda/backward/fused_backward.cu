@@ -46,7 +46,7 @@ int64_t depth_stages(const Problem& p) {
 
 // Of the work that data_gradient.h cuts into runs.
 int64_t data_units(const Problem& p, const Bundles& bundles) {
-  return p.batch * TileGrid(p).of_image() * bundles.count * p.taps();
+  return p.batch * WindowTiles(p).of_image() * bundles.count * p.taps();
 }
 
 // Sizes of the parts of the workspace, in the order in which they lie; never less for larger problems.
@@ -130,7 +130,7 @@ cudaError_t run(const Problem& p, const BackwardArgs& args, void* memory, cudaSt
   DataGradient<T> data{};
   if (wants_data) {
     data.bundles = bundles;
-    data.tiles = TileGrid(p);
+    data.tiles = WindowTiles(p);
     data.image = image;
     data.out = out_layout;
     data.coordinates = Coordinates<T>(p, args.offset, args.mask);
