@@ -2,8 +2,6 @@
 // up over pixels for it: the gradients of its part of the image and of the weight. So no two tasks add
 // to the same number and every sum has one order, whatever the number of threads. No column matrix is
 // ever whole.
-#include <functional>
-
 #include "layout.h"
 #include "sampling.h"
 #include "scratch.h"
@@ -61,30 +59,6 @@ struct Slices {
     }
     owners.push_back(owner);
   }
-};
-
-// Kinds of work that do not need each other, as one row of items.
-class Tasks {
- public:
-  void add(int64_t count, std::function<void(int64_t)> task) {
-    count_ += count;
-    kinds_.push_back({count, std::move(task)});
-  }
-  int64_t count() const { return count_; }
-  void operator()(int64_t i) const {
-    for (const Kind& kind : kinds_) {
-      if (i < kind.count) return kind.task(i);
-      i -= kind.count;
-    }
-  }
-
- private:
-  struct Kind {
-    int64_t count;
-    std::function<void(int64_t)> task;
-  };
-  std::vector<Kind> kinds_;
-  int64_t count_ = 0;
 };
 
 // One backward pass; the members are what its steps share.

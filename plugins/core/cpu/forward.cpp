@@ -76,18 +76,20 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
 
   for (int64_t first = 0; first < p.batch; first += round_images) {
     const int64_t images = std::min(round_images, p.batch - first);
-    const int64_t packings = args.packed_weight || first > 0 ? 0 : pack_tasks(p, kernels);
     const int64_t stagings = stage_tasks(layout.get());
-    const auto prepare = [&](int64_t i) {
-      if (i < packings) return pack_task(p, kernels, layout.get(), i, args.weight, packed.data());
-      i -= packings;
+    Tasks before;
+    if (!args.packed_weight && first == 0)
+      before.add(pack_tasks(p, kernels), [&](int64_t i) {
+        pack_task(p, kernels, layout.get(), i, args.weight, packed.data());
+      });
+    before.add(images * stagings, [&](int64_t i) {
       const int64_t image = i / stagings;
       const void* input = static_cast<const char*>(args.input) +
                           (first + image) * p.in_channels * p.in_pixels() * element;
       stage_image(layout, kernels, i % stagings, input,
                   image_strides(args.channels_last, p.in_channels, p.in_pixels()),
                   staged.bytes() + image * staged_bytes);
-    };
+    });
     const auto compute = [&](int64_t i) {
       const int64_t part = i % parts, tile_index = i / parts % tiles, image = i / parts / tiles;
       const int64_t n = first + image;
@@ -112,7 +114,7 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
       job.scratch = scratch.data();
       depthwise ? kernels.depthwise_tile(job) : kernels.forward_tile(job);
     };
-    parallel_steps(executor, packings + images * stagings, prepare, images * tiles * parts, compute);
+    parallel_steps(executor, before.count(), before, images * tiles * parts, compute);
   }
 }
 

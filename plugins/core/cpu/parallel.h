@@ -12,7 +12,10 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "deform_conv.h"
 
@@ -71,6 +74,30 @@ template <class F>
 void parallel_for(const Executor& executor, int64_t count, const F& f) {
   parallel_steps(executor, count, f, 0, f);
 }
+
+// Kinds of work that do not need each other, as one row of items.
+class Tasks {
+ public:
+  void add(int64_t count, std::function<void(int64_t)> task) {
+    count_ += count;
+    kinds_.push_back({count, std::move(task)});
+  }
+  int64_t count() const { return count_; }
+  void operator()(int64_t i) const {
+    for (const Kind& kind : kinds_) {
+      if (i < kind.count) return kind.task(i);
+      i -= kind.count;
+    }
+  }
+
+ private:
+  struct Kind {
+    int64_t count;
+    std::function<void(int64_t)> task;
+  };
+  std::vector<Kind> kinds_;
+  int64_t count_ = 0;
+};
 
 inline int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
