@@ -41,7 +41,7 @@ $(VENV)/dependencies: requirements-dev.txt requirements-dev-alone.txt
 
 $(VENV)/installed: $(VENV)/dependencies $(SOURCES)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install --no-build-isolation --no-deps \
-		"-Ccmake.define.DCN_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)" .
+		"--config-settings=cmake.define.DCN_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)" .
 	touch $@
 
 setup: $(VENV)/installed
