@@ -54,8 +54,8 @@ cudaError_t launch_pairs(const FusedPlan& plan, const FusedForward<typename Prod
 }
 
 template <class Products>
-cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
-                        cudaStream_t stream) {
+cudaError_t launch_fused(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
+                         cudaStream_t stream) {
   const auto is = [&](int pixels, int outs) {
     return plan.tile_pixels == pixels && plan.tile_outs == outs;
   };
@@ -104,12 +104,6 @@ cudaError_t launch_tile(const FusedPlan& plan, const FusedForward<typename Produ
       break;
   }
   return cudaErrorInvalidValue;
-}
-
-template <class Products>
-cudaError_t launch_fused(const FusedPlan& plan, const FusedForward<typename Products::Element>& p,
-                         cudaStream_t stream) {
-  return launch_tile<Products>(plan, p, stream);
 }
 
 extern template cudaError_t launch_fused<HalfProducts<Float16>>(const FusedPlan&,
