@@ -21,7 +21,7 @@ from measuring.layer import LAYERS, Layer
 from measuring.machine import machine
 from measuring.picture import draw
 from measuring.plan import Plan, Sheet
-from measuring.rounds import IN_A_ROW
+from measuring.rounds import RUNS_OF_A_TURN
 from measuring.sections import SECTIONS
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -40,7 +40,7 @@ def main() -> None:
     plan = Plan(options.layers, options.rounds, options.threads)
     report: dict[str, Any] = {
         "machine": machine(plan.threads),
-        "runs": plan.rounds * IN_A_ROW,
+        "runs": plan.rounds * RUNS_OF_A_TURN,
         "sections": {},
     }
     console = Console()
@@ -74,7 +74,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=usable_cpus())
-    parser.add_argument("--rounds", type=int, default=15, help=f"of {IN_A_ROW} runs in a row each")
+    parser.add_argument(
+        "--rounds", type=int, default=15, help=f"of {RUNS_OF_A_TURN} runs in a row or more"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument(
         "--layers",

@@ -8,7 +8,9 @@ from typing import Any
 
 # Every thread pool spins for a while after its work, on the cores that the next one needs.
 _UNTIL_OTHERS_REST = 0.03
-IN_A_ROW = 3
+# A turn is so many runs, and as many more as fit into so many seconds: of a run of a millisecond, a few
+# would not be enough to find a moment when the machine is free.
+RUNS_OF_A_TURN, SECONDS_OF_A_TURN = 3, 0.06
 # One that has taken this long in all sits the later rounds out.
 _SECONDS_EACH = 6.0
 
@@ -32,9 +34,9 @@ def best_times(functions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[
 
 
 def times(function: Callable[[], Any]) -> list[float]:
-    """Seconds of a few runs in a row."""
-    taken = []
-    for _ in range(IN_A_ROW):
+    """Seconds of each run of a turn."""
+    taken: list[float] = []
+    while len(taken) < RUNS_OF_A_TURN or sum(taken) < SECONDS_OF_A_TURN:
         start = time.perf_counter()
         function()
         taken.append(time.perf_counter() - start)

@@ -37,26 +37,40 @@ struct Product {
   bool accumulate;  // add to the result instead of overwriting it
 };
 
-// Sums start from zero and are added to the result at the end: shorter chains, smaller error.
+// Adds the products of one k.
 template <class E, Left kLeft, int kRows, int kVectors>
-void multiply_block(const Product<E>& product) {
+DCN_INLINE void multiply_step(Vec<Sum<E>> (&sums)[kRows][kVectors], const E* left, const E* right) {
+  Vec<E> b[kVectors];
+#pragma GCC unroll 2
+  for (int j = 0; j < kVectors; ++j) b[j] = load_vec<Vec<E>>(right + j * kLanes<E>);
+#pragma GCC unroll 32
+  for (int m = 0; m < kRows; ++m) {
+    const E a = kLeft == Left::kRows ? left[m * kLeftStride] : left[m];
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) sums[m][j] = add_product(sums[m][j], a, b[j]);
+  }
+}
+
+// Sums start from zero and are added to the result at the end: shorter chains, smaller error.
+//
+// Some values of k at a time: on a core that is shared with others, instructions are what is scarce,
+// and so the loop's own are fewer.
+template <class E, Left kLeft, int kRows, int kVectors>
+void multiply_block(const Product<E>& given) {
   using V = Vec<Sum<E>>;
+  constexpr int64_t kNext = kLeft == Left::kRows ? 1 : kLeftStride;
+  const Product<E> product = given;  // not reloaded after every store
   V sums[kRows][kVectors] = {};
   const E* left = product.left;
   const E* right = product.right;
-  for (int64_t k = 0; k < product.depth; ++k) {
-    Vec<E> b[kVectors];
+  int64_t rest = product.depth;
+  for (; rest >= kDepthBlock; rest -= kDepthBlock) {
 #pragma GCC unroll 2
-    for (int j = 0; j < kVectors; ++j) b[j] = load_vec<Vec<E>>(right + j * kLanes<E>);
-#pragma GCC unroll 32
-    for (int m = 0; m < kRows; ++m) {
-      const E a = kLeft == Left::kRows ? left[m * kLeftStride] : left[m];
-#pragma GCC unroll 2
-      for (int j = 0; j < kVectors; ++j) sums[m][j] = add_product(sums[m][j], a, b[j]);
-    }
-    left += kLeft == Left::kRows ? 1 : kLeftStride;
-    right += product.right_stride;
+    for (int i = 0; i < kDepthBlock; ++i, left += kNext, right += product.right_stride)
+      multiply_step<E, kLeft>(sums, left, right);
   }
+  for (; kDepthBlock > 1 && rest > 0; --rest, left += kNext, right += product.right_stride)
+    multiply_step<E, kLeft>(sums, left, right);
 #pragma GCC unroll 32
   for (int m = 0; m < kRows; ++m)
 #pragma GCC unroll 2

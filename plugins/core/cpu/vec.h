@@ -17,18 +17,24 @@
 
 namespace dcn::cpu::DCN_ISA {
 
+// kRowBlock rows of two vectors are summed up in registers, over kDepthBlock products at a time
+// (gemm.h).
 #if defined(__AVX512F__)
 inline constexpr int kVectorBytes = 64;
 inline constexpr int kRowBlock = 14;  // 14 x 2 accumulators of 32 registers
+inline constexpr int kDepthBlock = 2;
 #elif defined(__AVX2__)
 inline constexpr int kVectorBytes = 32;
 inline constexpr int kRowBlock = 6;  // 6 x 2 accumulators of 16 registers
+inline constexpr int kDepthBlock = 2;
 #elif defined(__aarch64__)
 inline constexpr int kVectorBytes = 16;
 inline constexpr int kRowBlock = 12;  // 12 x 2 accumulators of 32 registers
+inline constexpr int kDepthBlock = 2;
 #else
 inline constexpr int kVectorBytes = 16;
 inline constexpr int kRowBlock = 6;
+inline constexpr int kDepthBlock = 1;  // a product takes a register before it is added
 #endif
 
 template <class A>
