@@ -154,9 +154,10 @@ void forward_tile(const ForwardTile& tile) {
       for (int64_t o = 0; o < padded; o += kPanel) {
         const int64_t width = padded - o < kPanel ? padded - o : kPanel;
         const E* panel = packed + (block.first + o) * group_k + k * width;
+        const bool ask_ahead = layout.weight_is_far && o + 2 * kPanel <= padded;
         multiply_panel<E, Left::kRows>(
             {depth, scratch->columns, panel, width, scratch->results + o, padded, k > 0}, tile.pixels,
-            width / kVector);
+            width / kVector, ask_ahead ? panel + group_k * kPanel : nullptr);
       }
     }
     write_block<T>(tile, block, scratch->results, padded);

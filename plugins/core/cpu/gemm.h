@@ -95,13 +95,19 @@ BlockFunction<E> block_function(int64_t rows, std::index_sequence<kRowsMinusOne.
 // busy.
 inline constexpr int kNarrowRowBlock = kPanelVectors * kRowBlock;
 
-// `vectors`: the panel's width, 1 or kPanelVectors. `product` points at the first row.
+// `vectors`: the panel's width, 1 or kPanelVectors. `product` points at the first row. `coming`: the
+// panel that comes next, where it is to be asked for ahead, a little beside each block.
 template <class E, Left kLeft>
-void multiply_panel(Product<E> product, int64_t rows, int64_t vectors) {
+void multiply_panel(Product<E> product, int64_t rows, int64_t vectors, const E* coming = nullptr) {
+  const int64_t elements = product.depth * vectors * kLanes<E>;
   for (int64_t m = 0; m < rows;) {
     const bool narrow = vectors == 1 && rows - m >= kNarrowRowBlock;
     const int64_t most = narrow ? kNarrowRowBlock : kRowBlock;
     const int64_t block = rows - m < most ? rows - m : most;
+    if (coming) {
+      const int64_t asked = elements * m / rows;
+      prefetch_row(coming + asked, elements * (m + block) / rows - asked);
+    }
     const auto index = std::make_index_sequence<kRowBlock>{};
     (narrow                     ? multiply_block<E, kLeft, kNarrowRowBlock, 1>
      : vectors == kPanelVectors ? block_function<E, kLeft, kPanelVectors>(block, index)

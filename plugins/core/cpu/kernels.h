@@ -44,9 +44,11 @@ struct Segment {
 
 struct Layout {
   Problem problem;
-  int64_t staged_w;               // W + 4
-  int64_t staged_pixels;          // (H + 4) * (W + 4)
-  bool is_far;                    // the staged image is more than the second-level cache keeps
+  int64_t staged_w;       // W + 4
+  int64_t staged_pixels;  // (H + 4) * (W + 4)
+  // More than the second-level cache keeps: what will be needed of it is asked for ahead.
+  bool image_is_far;              // the staged image
+  bool weight_is_far;             // the packed weight of a group
   int64_t group_k;                // K of one group; of the longest, where pairs make them differ
   int64_t padded_out;             // output channels of a group, rounded up to whole vectors
   const Segment* segments;        // in order of channels

@@ -8,7 +8,9 @@ namespace {
 
 // A tile of a smaller image finds most of what it samples where the tile before it left it; there,
 // asking ahead costs more than it brings.
-constexpr int64_t kFarBytes = int64_t{3} << 20;
+constexpr int64_t kFarImage = int64_t{3} << 20;
+// Every tile reads all of it, panel by panel.
+constexpr int64_t kFarWeight = int64_t{512} << 10;
 
 // Loads of whole vectors from it neither straddle cache lines nor leave the pixel.
 int64_t staged_stride(int64_t channels) {
@@ -52,9 +54,10 @@ OwnedLayout::OwnedLayout(const Problem& given, const Kernels& kernels, int64_t b
       group_k = 0;
     }
   }
-  layout_.is_far = staged_elements_ * kernels.arithmetic_bytes >= kFarBytes;
+  layout_.image_is_far = staged_elements_ * kernels.arithmetic_bytes >= kFarImage;
   staged_elements_ += kSlack;
   layout_.padded_out = round_up(problem.group_out_channels(), kernels.lanes);
+  layout_.weight_is_far = layout_.padded_out * layout_.group_k * kernels.packed_bytes >= kFarWeight;
   layout_.segments = segments_.data();
   layout_.group_segments = group_segments_.data();
 }

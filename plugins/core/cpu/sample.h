@@ -49,13 +49,6 @@ struct GradientPlan : TapPlan<A> {
   A mask[kPlannedPixels];
 };
 
-// The rows of the next tap are far away in memory, and too short for the hardware to foresee.
-template <class C>
-DCN_INLINE void prefetch_row(const C* row, int64_t count) {
-  constexpr int64_t kLine = 64 / sizeof(C);
-  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
-}
-
 // C: the coordinate dtype.
 template <class C, class A, class Plan>
 void fill_plan_from(const Layout& layout, const SampleSource& source, const TilePositions& positions,
@@ -71,6 +64,7 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
   const C* offset_x = offset_y + out_pixels;
   const C* mask =
       source.mask ? static_cast<const C*>(source.mask) + row * out_pixels + first_pixel : nullptr;
+  // The rows of the next tap are far away in memory, and too short for the hardware to foresee.
   if (row + 1 < p.offset_group * p.taps()) {
     prefetch_row(offset_y + 2 * out_pixels, pixels);
     prefetch_row(offset_x + 2 * out_pixels, pixels);
@@ -129,7 +123,7 @@ template <class A>
 DCN_INLINE StagedImage<A> segment_image(const Layout& layout, const void* staged,
                                         const Segment& segment) {
   return {static_cast<const A*>(staged) + segment.staged_begin, segment.pixel_stride,
-          layout.staged_w * segment.pixel_stride, layout.is_far};
+          layout.staged_w * segment.pixel_stride, layout.image_is_far};
 }
 
 // One sample: its four corners in a channels-last image, and what each weighs. All by value: what is

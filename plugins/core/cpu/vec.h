@@ -59,6 +59,13 @@ DCN_INLINE void store_vec(A* to, V v) {
   __builtin_memcpy(to, &v, sizeof v);
 }
 
+// Asks for a row of memory ahead of its use.
+template <class A>
+DCN_INLINE void prefetch_row(const A* row, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(A);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
+}
+
 // Two bfloat16, the first one in the lower half: what is multiplied where one instruction adds the
 // products of both halves to a float.
 using Pair = uint32_t;
