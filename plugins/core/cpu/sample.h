@@ -64,11 +64,13 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
   const C* offset_x = offset_y + out_pixels;
   const C* mask =
       source.mask ? static_cast<const C*>(source.mask) + row * out_pixels + first_pixel : nullptr;
-  // The rows of the next tap are far away in memory, and too short for the hardware to foresee.
-  if (row + 1 < p.offset_group * p.taps()) {
-    prefetch_row(offset_y + 2 * out_pixels, pixels);
-    prefetch_row(offset_x + 2 * out_pixels, pixels);
-    if (mask) prefetch_row(mask + out_pixels, pixels);
+  // The rows of the next tap are far away in memory, and too short for the hardware to foresee. Where
+  // there are more offset groups, one tap ahead is too late: the same tap of the next group is asked for.
+  const int64_t ahead = p.offset_group > 1 ? p.taps() : 1;
+  if (row + ahead < p.offset_group * p.taps()) {
+    prefetch_row(offset_y + 2 * ahead * out_pixels, pixels);
+    prefetch_row(offset_x + 2 * ahead * out_pixels, pixels);
+    if (mask) prefetch_row(mask + ahead * out_pixels, pixels);
   }
 
   const int32_t tap_y = static_cast<int32_t>(tap / p.kernel_w * p.dilation_h);
@@ -233,24 +235,29 @@ void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int6
   }
 }
 
-template <class E>
+template <class E, bool kIsFar>
 void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int64_t taps,
                  int64_t channels, int64_t pixels, E* columns) {
   using Rows = ColumnRows<E>;
-  const StagedImage<Sum<E>> image = given;
+  StagedImage<Sum<E>> image = given;
+  image.pixel_stride = 4;
   const Rows rows(columns, channels);
-  for (int64_t i = 0; i < pixels; ++i)
+  for (int64_t i = 0; i < pixels; ++i) {
+    const int64_t ahead = i + kPrefetchedPixels < pixels ? i + kPrefetchedPixels : i;
     for (int64_t tap = 0; tap < taps; ++tap) {
+      if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
       auto* to = rows.at(i, tap);
       store_whole<typename Rows::Value, 4>(to, sample_of_four(plans[tap], i, image));
       rows.finish(to);
     }
+  }
 }
 
 template <class E, bool kIsFar>
 auto gather_for(int64_t pixel_stride) {
   constexpr int N = kLanes<E>;
-  return pixel_stride == 8    ? gather<E, kIsFar, 8, 8>
+  return pixel_stride == 4    ? gather_four<E, kIsFar>
+         : pixel_stride == 8  ? gather<E, kIsFar, 8, 8>
          : pixel_stride == 16 ? gather<E, kIsFar, N, 16>
          : pixel_stride == 32 ? gather<E, kIsFar, N, 32>
                               : gather<E, kIsFar, N>;
@@ -259,9 +266,8 @@ auto gather_for(int64_t pixel_stride) {
 template <class E>
 void sample_taps(const StagedImage<Sum<E>>& image, const TapPlan<Sum<E>>* plans, int64_t taps,
                  int64_t channels, int64_t pixels, E* columns) {
-  const auto sample = image.pixel_stride == 4 ? gather_four<E>
-                      : image.is_far          ? gather_for<E, true>(image.pixel_stride)
-                                              : gather_for<E, false>(image.pixel_stride);
+  const auto sample =
+      image.is_far ? gather_for<E, true>(image.pixel_stride) : gather_for<E, false>(image.pixel_stride);
   sample(image, plans, taps, channels, pixels, columns);
 }
 
