@@ -8,11 +8,16 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
 from ..model_inputs import InputError
+
+CheckpointOption = Annotated[
+    Path | None, typer.Option(help="Weights of the nn.Module, a state dict.", show_default=False)
+]
 
 _STATE_NAMES = ("state_dict", "model_state_dict", "model")
 """Under which training programs save the weights, beside other things."""

@@ -13,7 +13,7 @@ from ..inspection import inspect_model
 from ..model_inputs import InputError
 from ..reporting import report as report_model
 from ..sampling.pictures import is_image
-from .eager import load_baseline
+from .eager import CheckpointOption, load_baseline
 from .inputs import InputOption, SeedOption, SizeOption, gather, parse_sizes
 from .inspect import ModelArgument
 from .output import CHECK_FAILED, JsonOption, emit, errors
@@ -43,10 +43,7 @@ def report(
             show_default=False,
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Weights of the nn.Module, a state dict.", show_default=False),
-    ] = None,
+    checkpoint: CheckpointOption = None,
     inputs: InputOption = None,
     size: SizeOption = None,
     seed: SeedOption = 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from ..inspection import inspect_model
 from ..model_inputs import InputError
 from ..verification import verify as verify_model
 from ..verification.compare import RUNTIMES
-from .eager import load_baseline
+from .eager import CheckpointOption, load_baseline
 from .inputs import InputOption, SeedOption, SizeOption, gather
 from .inspect import ModelArgument
 from .output import CHECK_FAILED, JsonOption, emit, errors
@@ -28,10 +27,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Weights of the nn.Module, a state dict.", show_default=False),
-    ] = None,
+    checkpoint: CheckpointOption = None,
     runtime: Annotated[
         list[str] | None,
         typer.Option(

@@ -123,11 +123,13 @@ DCN_INLINE Vec<A, 4> backward_of_four(const TapPlan<A>& plan, int64_t pixel, con
 template <class A>
 using TapProducts = A[kPlannedPixels][4];
 
-// `taps` taps of a slice for all pixels of a tile.
-template <class A, int kTail>
+// `taps` taps of a slice for all pixels of a tile. kChannels: of the segment, where it is one of the
+// usual numbers, so that no loop over them is left; or 0.
+template <class A, int kTail, int kChannels = 0>
 void backward_samples(const Corners<A>& corners, const GradientPlan<A>* plans, int64_t taps,
                       int64_t pixels, const A* grad_columns, A* columns, TapProducts<A>* products) {
-  const Corners<A> at = corners;  // not reloaded after every store
+  Corners<A> at = corners;  // not reloaded after every store
+  if (kChannels > 0) at.channels = at.image.pixel_stride = kChannels;
   for (int64_t i = 0; i < pixels; ++i)
     for (int64_t tap = 0; tap < taps; ++tap) {
       const Sample<A> sample(plans[tap], i, at.image);

@@ -82,8 +82,11 @@ void differentiate_samples(const BackwardTile& tile, BackwardScratch<A>* scratch
   at.channels = slice.channels;
   if (tile.staged_grad_input) at.grad = static_cast<A*>(tile.staged_grad_input) + segment.staged_begin;
   constexpr int kTail = kLanes<A> < 4 ? 4 : kLanes<A> < 8 ? kLanes<A> : 8;
-  const auto differentiate =
-      segment.pixel_stride == 4 ? backward_samples_of_four<A> : backward_samples<A, kTail>;
+  const auto differentiate = segment.pixel_stride == 4 ? backward_samples_of_four<A>
+                             : segment.channels == 8   ? backward_samples<A, kTail, 8>
+                             : segment.channels == 16  ? backward_samples<A, kTail, 16>
+                             : segment.channels == 32  ? backward_samples<A, kTail, 32>
+                                                       : backward_samples<A, kTail>;
   differentiate(at, scratch->plans, slice.taps, tile.pixels, scratch->grad_columns,
                 tile.grad_columns ? scratch->left : nullptr, scratch->products);
   if (!tile.sums[0].first && !tile.sums[2].first) return;

@@ -65,7 +65,8 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
   const C* mask =
       source.mask ? static_cast<const C*>(source.mask) + row * out_pixels + first_pixel : nullptr;
   // The rows of the next tap are far away in memory, and too short for the hardware to foresee. Where
-  // there are more offset groups, one tap ahead is too late: the same tap of the next group is asked for.
+  // there are more offset groups, one tap ahead is too late: the same tap of the next group is asked
+  // for.
   const int64_t ahead = p.offset_group > 1 ? p.taps() : 1;
   if (row + ahead < p.offset_group * p.taps()) {
     prefetch_row(offset_y + 2 * ahead * out_pixels, pixels);
