@@ -47,7 +47,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
             axes.text(ratio * 1.015, y, f"{ratio:.2f}", va="center", fontsize=6.5)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
-    axes.set_xlim(_LEFT, widest * 1.25)
+    axes.set_xlim(_LEFT, widest * 1.8)  # and room for the figure beside it
     axes.xaxis.set_major_locator(FixedLocator([tick for tick in _TICKS if tick < widest * 1.25]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
