@@ -47,8 +47,8 @@ def figures(report: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{_where(report)}; float32, mask and bias, 3x3 unless said; best of {report['runs']} "
-            "runs or more in interleaved rounds, in ms (and as a ratio to the plain convolution of the "
-            "same shape, which is the floor).",
+            "runs or more in interleaved rounds, in ms (and as a ratio to the plain convolution of "
+            "the same shape, which is the floor).",
             "",
             *_markdown(["layer", *(_TITLES[name] for name in names)], lines),
             "",
@@ -64,9 +64,9 @@ def tables(report: dict[str, Any]) -> str:
     """Every section's table, in Markdown."""
     parts = [
         "# Results of benchmarks/layers.py",
-        f"{_where(report)}; best of {report['runs']} runs or more in interleaved rounds. The layers are "
-        "named by channels, size of the image, and what is not 3x3, stride 1, one group, one "
-        "offset group (og), with a mask. `benchmarks/readme.py` wrote this page from "
+        f"{_where(report)}; best of {report['runs']} runs or more in interleaved rounds. The "
+        "layers are named by channels, size of the image, and what is not 3x3, stride 1, one "
+        "group, one offset group (og), with a mask. `benchmarks/readme.py` wrote this page from "
         f"[{RESULTS.name}]({RESULTS.name}).",
         f"![ratio to the plain convolution]({RESULTS.with_suffix('.png').name})",
     ]

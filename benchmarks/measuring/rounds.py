@@ -8,8 +8,8 @@ from typing import Any
 
 # Every thread pool spins for a while after its work, on the cores that the next one needs.
 _UNTIL_OTHERS_REST = 0.03
-# A turn is so many runs, and as many more as fit into so many seconds: of a run of a millisecond, a few
-# would not be enough to find a moment when the machine is free.
+# A turn is so many runs, and as many more as fit into so many seconds: of a run of a millisecond, a
+# few would not be enough to find a moment when the machine is free.
 RUNS_OF_A_TURN, SECONDS_OF_A_TURN = 3, 0.06
 # One that has taken this long in all sits the later rounds out.
 _SECONDS_EACH = 6.0
