@@ -99,14 +99,14 @@ inline constexpr int kNarrowRowBlock = kPanelVectors * kRowBlock;
 // panel that comes next, where it is to be asked for ahead, a little beside each block.
 template <class E, Left kLeft>
 void multiply_panel(Product<E> product, int64_t rows, int64_t vectors, const E* coming = nullptr) {
-  const int64_t elements = product.depth * vectors * kLanes<E>;
+  const int64_t coming_of_row = (product.depth * vectors * kLanes<E> + rows - 1) / rows;
   for (int64_t m = 0; m < rows;) {
     const bool narrow = vectors == 1 && rows - m >= kNarrowRowBlock;
     const int64_t most = narrow ? kNarrowRowBlock : kRowBlock;
     const int64_t block = rows - m < most ? rows - m : most;
     if (coming) {
-      const int64_t asked = elements * m / rows;
-      prefetch_row(coming + asked, elements * (m + block) / rows - asked);
+      prefetch_row(coming, block * coming_of_row);
+      coming += block * coming_of_row;
     }
     const auto index = std::make_index_sequence<kRowBlock>{};
     (narrow                     ? multiply_block<E, kLeft, kNarrowRowBlock, 1>
