@@ -10,7 +10,7 @@ from typing import Any
 _UNTIL_OTHERS_REST = 0.03
 # A turn is so many runs, and as many more as fit into so many seconds: of a run of a millisecond, a
 # few would not be enough to find a moment when the machine is free.
-RUNS_OF_A_TURN, SECONDS_OF_A_TURN = 3, 0.06
+RUNS_OF_A_TURN, _SECONDS_OF_A_TURN = 3, 0.06
 # One that has taken this long in all sits the later rounds out.
 _SECONDS_EACH = 6.0
 
@@ -36,7 +36,7 @@ def best_times(functions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[
 def times(function: Callable[[], Any]) -> list[float]:
     """Seconds of each run of a turn."""
     taken: list[float] = []
-    while len(taken) < RUNS_OF_A_TURN or sum(taken) < SECONDS_OF_A_TURN:
+    while len(taken) < RUNS_OF_A_TURN or sum(taken) < _SECONDS_OF_A_TURN:
         start = time.perf_counter()
         function()
         taken.append(time.perf_counter() - start)

@@ -209,9 +209,12 @@ struct ColumnRows {
   }
 };
 
-// Samples are asked for so many pixels ahead: by then they have come from beyond the second-level
-// cache.
-inline constexpr int64_t kPrefetchedPixels = 4;
+// The pixel whose samples are asked for while those of `pixel` are taken: when its turn comes, they
+// have arrived from beyond the second-level cache.
+DCN_INLINE int64_t pixel_ahead(int64_t pixel, int64_t pixels) {
+  constexpr int64_t kPixels = 4;
+  return pixel + kPixels < pixels ? pixel + kPixels : pixel;
+}
 
 // kPixelStride: the image's, where it is one of the usual ones, so that no loop over channels is left;
 // or 0. kIsFar: as Layout says.
@@ -224,7 +227,7 @@ void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int6
   const int64_t read = kPixelStride > 0 ? kPixelStride : channels;
   const Rows rows(columns, channels);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t ahead = i + kPrefetchedPixels < pixels ? i + kPrefetchedPixels : i;
+    const int64_t ahead = pixel_ahead(i, pixels);
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
       const Sample<Sum<E>> sample(plans[tap], i, image);
@@ -244,7 +247,7 @@ void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans,
   image.pixel_stride = 4;
   const Rows rows(columns, channels);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t ahead = i + kPrefetchedPixels < pixels ? i + kPrefetchedPixels : i;
+    const int64_t ahead = pixel_ahead(i, pixels);
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
       auto* to = rows.at(i, tap);
