@@ -88,7 +88,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> deform_conv2d_backward(
     const bool want = wanted[i] && (i == kBias || inputs[i]);
     const Ints shape = i == kBias ? Ints{problem.out_channels} : describe(inputs[i]).shape;
     const Tensor& like = inputs[i] ? *inputs[i] : input;
-    gradients.push_back(torch::stable::new_empty(like, want ? shape : Ints{0}));
+    gradients.push_back(new_result(like, want ? shape : Ints{0}));
     pointers[i] = want ? gradients.back().mutable_data_ptr() : nullptr;
   }
   BackwardArgs args;

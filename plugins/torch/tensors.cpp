@@ -4,6 +4,8 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "cpu/huge_pages.h"
+
 namespace dcn::torch_op {
 namespace {
 
@@ -50,9 +52,16 @@ bool is_channels_last(const Tensor& image) {
   return lies_as(image, {0, 2, 3, 1}) && !lies_as(image, {0, 1, 2, 3});
 }
 
+Tensor new_result(const Tensor& like, const Ints& shape) {
+  const Tensor result = torch::stable::new_empty(like, shape);
+  if (result.is_cpu())
+    cpu::prefer_huge_pages(result.mutable_data_ptr(), result.numel() * result.element_size());
+  return result;
+}
+
 Tensor new_image(const Tensor& like, const Ints& shape, bool channels_last) {
-  if (!channels_last) return torch::stable::new_empty(like, shape);
-  const Tensor image = torch::stable::new_empty(like, Ints{shape[0], shape[2], shape[3], shape[1]});
+  if (!channels_last) return new_result(like, shape);
+  const Tensor image = new_result(like, {shape[0], shape[2], shape[3], shape[1]});
   return torch::stable::transpose(torch::stable::transpose(image, 1, 3), 2, 3);
 }
 

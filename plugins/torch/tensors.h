@@ -27,7 +27,10 @@ TensorInfo describe(const OptionalTensor& tensor);
 // torch.channels_last, and not both layouts at once: torch_op.py says the same while torch traces.
 bool is_channels_last(const Tensor& image);
 
-// [N, C, H, W], in the memory layout of torch.channels_last or in the plain one.
+// A tensor for the op to write, of `like`'s dtype and device.
+Tensor new_result(const Tensor& like, const Ints& shape);
+
+// Likewise, [N, C, H, W], in the memory layout of torch.channels_last or in the plain one.
 Tensor new_image(const Tensor& like, const Ints& shape, bool channels_last);
 
 // The elements side by side, in the order of the dimensions.

@@ -5,6 +5,8 @@
 #include <new>
 #include <vector>
 
+#include "huge_pages.h"
+
 namespace dcn::cpu {
 namespace {
 
@@ -13,7 +15,20 @@ constexpr size_t kKeptBytes = 0;  // a block of exactly the size asked for shows
 #else
 constexpr size_t kKeptBytes = size_t{64} << 20;
 #endif
-constexpr std::align_val_t kAlignment{64};
+
+// A block that fills huge pages begins with one.
+std::align_val_t alignment(size_t bytes) {
+  return std::align_val_t{bytes >= kHugePage ? kHugePage : 64};
+}
+
+void* allocate(size_t bytes) {
+  void* const data = ::operator new(std::max<size_t>(bytes, 1), alignment(bytes));
+  prefer_huge_pages(data, bytes);
+  return data;
+}
+void release(void* data, size_t bytes) {
+  ::operator delete(data, alignment(bytes));
+}
 
 struct Block {
   void* data;
@@ -52,27 +67,27 @@ Scratch::Scratch(size_t bytes) : data_(nullptr), capacity_(bytes) {
       return;
     }
   }
-  data_ = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
+  data_ = allocate(bytes);
 }
 
 Scratch::~Scratch() {
   Store& kept = store();
   std::lock_guard<std::mutex> lock(kept.mutex);
   if (capacity_ > kKeptBytes) {
-    ::operator delete(data_, kAlignment);
+    release(data_, capacity_);
     return;
   }
   // What has lain longest makes room.
   while (kept.bytes + capacity_ > kKeptBytes) {
     kept.bytes -= kept.blocks.front().capacity;
-    ::operator delete(kept.blocks.front().data, kAlignment);
+    release(kept.blocks.front().data, kept.blocks.front().capacity);
     kept.blocks.erase(kept.blocks.begin());
   }
   try {
     kept.blocks.push_back({data_, capacity_});
     kept.bytes += capacity_;
   } catch (const std::bad_alloc&) {
-    ::operator delete(data_, kAlignment);
+    release(data_, capacity_);
   }
 }
 
