@@ -2,6 +2,8 @@
 // up over pixels for it: the gradients of its part of the image and of the weight. So no two tasks add
 // to the same number and every sum has one order, whatever the number of threads. No column matrix is
 // ever whole.
+#include <cstring>
+
 #include "layout.h"
 #include "sampling.h"
 #include "scratch.h"
@@ -87,15 +89,16 @@ class Backward {
 
   void run() {
     for (int64_t n = 0; n < p_.batch; ++n) {
-      Tasks before, after;
-      if (n == 0) add_beginning(&before);
-      if (n + 1 == p_.batch) add_end(&after);
-      if (wants_samples_) {
-        add_staging(n, &before);
-        if (args_.grad_input) add_unstaging(n, &after);
-        differentiate(n, before);
+      Step preparing, finishing;
+      if (n == 0) add_beginning(&preparing);
+      if (n + 1 == p_.batch) add_end(&finishing);
+      if (!wants_samples_) {
+        run_steps(executor_, {preparing, finishing});
+        continue;
       }
-      parallel_for(executor_, after.count(), after);
+      add_staging(n, &preparing);
+      if (args_.grad_input) add_unstaging(n, &finishing);
+      differentiate(n, preparing, finishing);
     }
   }
 
@@ -123,36 +126,36 @@ class Backward {
     return grad_columns_.bytes() + slice.packed_begin * column_outs_ * arithmetic_;
   }
 
-  void add_clearing(const Scratch& scratch, int64_t elements, Tasks* tasks) const {
+  void add_clearing(const Scratch& scratch, int64_t elements, Step* step) const {
     const int64_t bytes = elements * arithmetic_;
     const int64_t piece = std::max<int64_t>(divide_up(bytes, kPiecesOfMemset), 1);
-    tasks->add(divide_up(bytes, piece), [to = scratch.bytes(), bytes, piece](int64_t i) {
+    step->add(divide_up(bytes, piece), [to = scratch.bytes(), bytes, piece](int64_t i) {
       std::memset(to + i * piece, 0, std::min(piece, bytes - i * piece));
     });
   }
 
   // For all images.
-  void add_beginning(Tasks* tasks) const {
+  void add_beginning(Step* step) const {
     if (wants_data_ && depthwise_)
-      tasks->add(1,
-                 [this](int64_t) { kernels_.pack_depthwise(p_, args_.weight, packed_weight_.data()); });
+      step->add(1,
+                [this](int64_t) { kernels_.pack_depthwise(p_, args_.weight, packed_weight_.data()); });
     if (wants_data_ && !depthwise_)
-      tasks->add(slices_.all.size(), [this](int64_t i) {
+      step->add(slices_.all.size(), [this](int64_t i) {
         const Slice& slice = slices_.all[i];
         kernels_.pack_transposed(layout_.get(), slice, args_.weight, packed_weight(slice));
       });
-    if (args_.grad_weight) add_clearing(grad_columns_, slices_.padded_columns * column_outs_, tasks);
+    if (args_.grad_weight) add_clearing(grad_columns_, slices_.padded_columns * column_outs_, step);
   }
-  void add_end(Tasks* tasks) const {
+  void add_end(Step* step) const {
     if (args_.grad_weight)
-      tasks->add(slices_.all.size(), [this](int64_t i) {
+      step->add(slices_.all.size(), [this](int64_t i) {
         const Slice& slice = slices_.all[i];
         const auto unpack =
             depthwise_ ? kernels_.unpack_depthwise_gradient : kernels_.unpack_weight_gradient;
         unpack(layout_.get(), slice, grad_columns(slice), args_.grad_weight);
       });
     if (args_.grad_bias)
-      tasks->add(p_.out_channels, [this](int64_t o) {
+      step->add(p_.out_channels, [this](int64_t o) {
         kernels_.sum_channel(at(args_.grad_output, o * p_.out_pixels() * element_), p_.batch,
                              p_.out_channels * p_.out_pixels(), p_.out_pixels(),
                              at(args_.grad_bias, o * element_));
@@ -160,17 +163,22 @@ class Backward {
   }
 
   // For one image.
-  void add_staging(int64_t n, Tasks* tasks) const {
-    tasks->add(stage_tasks(layout_.get()), [this, n](int64_t i) {
+  void add_staging(int64_t n, Step* step) const {
+    // Segment by segment: for the core that will own it.
+    const int64_t stagings = stage_tasks(layout_.get()), segments = layout_.segments().size();
+    step->add(segments * stagings, [this, n, stagings](int64_t i) {
       const void* input = at(args_.input, n * p_.in_channels * p_.in_pixels() * element_);
-      stage_image(layout_, kernels_, i, input, image_strides(false, p_.in_channels, p_.in_pixels()),
-                  staged_input_.data());
+      stage_segment(layout_.get(), kernels_, layout_.segments()[i / stagings], i % stagings, input,
+                    image_strides(false, p_.in_channels, p_.in_pixels()), staged_input_.data());
     });
-    tasks->add(divide_up(p_.out_h, kStageRows), [this, n](int64_t i) { stage_grad_output(n, i); });
-    if (args_.grad_input) add_clearing(staged_grad_input_, layout_.staged_elements(), tasks);
+    step->add(divide_up(p_.out_h, kStageRows), [this, n](int64_t i) { stage_grad_output(n, i); });
+    if (args_.grad_input) add_clearing(staged_grad_input_, layout_.staged_elements(), step);
   }
-  void add_unstaging(int64_t n, Tasks* tasks) const {
-    tasks->add(divide_up(p_.in_h, kStageRows), [this, n](int64_t i) { unstage_grad_input(n, i); });
+  void add_unstaging(int64_t n, Step* step) const {
+    const int64_t chunks = divide_up(p_.in_h, kStageRows), segments = layout_.segments().size();
+    step->add(segments * chunks, [this, n, chunks](int64_t i) {
+      unstage_grad_input(n, layout_.segments()[i / chunks], i % chunks);
+    });
   }
 
   void stage_grad_output(int64_t n, int64_t chunk) const {
@@ -202,8 +210,8 @@ class Backward {
 
   // All gradients that samples take part in. Sums for offset and mask are the gradients themselves
   // where an offset group has one owner; elsewhere the owners' sums are added up, band by band of
-  // pixels, so that they need not all be held. `before` is done first.
-  void differentiate(int64_t n, const Tasks& before) const {
+  // pixels, so that they need not all be held.
+  void differentiate(int64_t n, const Step& preparing, const Step& finishing) const {
     const int64_t owners = slices_.owners.size(), taps = p_.taps();
     const bool held = (args_.grad_offset || args_.grad_mask) && !sums_are_gradients();
     const int64_t pixel_bytes = owners * taps * 3 * arithmetic_;
@@ -214,7 +222,10 @@ class Backward {
     const Scratch sums(held ? stride * pixel_bytes : 0);
     for (int64_t first = 0; first < p_.out_pixels(); first += band) {
       const int64_t end = std::min(first + band, p_.out_pixels());
-      parallel_steps(executor_, first == 0 ? before.count() : 0, before, owners, [&](int64_t i) {
+      std::vector<Step> steps;
+      if (first == 0) steps.push_back(preparing);
+      Step computing, summing;
+      computing.add(owners, [&](int64_t i) {
         const Scratch scratch(kernels_.backward_scratch_bytes);
         const Owner& owner = slices_.owners[i];
         for (int64_t s = owner.first_slice; s < owner.first_slice + owner.slices; ++s)
@@ -235,7 +246,14 @@ class Backward {
             depthwise_ ? kernels_.backward_depthwise_tile(tile) : kernels_.backward_tile(tile);
           }
       });
-      if (held) reduce_sums(n, sums, stride, first, end);
+      steps.push_back(computing);
+      if (held) {
+        summing.add(p_.offset_group * taps,
+                    [&](int64_t i) { sum_owners(n, sums, stride, first, end, i); });
+        steps.push_back(summing);
+      }
+      if (end == p_.out_pixels()) steps.push_back(finishing);
+      run_steps(executor_, steps);
     }
   }
 
@@ -268,48 +286,45 @@ class Backward {
     tile->sums[2] = {element(args_.grad_mask, n * mask_elements() + row * pixels), pixels};
   }
 
-  // Adds the owners' sums of each offset group and writes them to the gradients of offset and mask.
-  void reduce_sums(int64_t n, const Scratch& sums, int64_t stride, int64_t first, int64_t end) const {
-    const int64_t taps = p_.taps();
-    parallel_for(executor_, p_.offset_group * taps, [&](int64_t i) {
-      const int64_t offset_group = i / taps, tap = i % taps;
-      std::vector<const void*> parts;
-      for (int64_t kind = 0; kind < 3; ++kind) {  // offset y, offset x, mask
-        const bool is_mask = kind == 2;
-        void* gradient = is_mask ? args_.grad_mask : args_.grad_offset;
-        if (!gradient) continue;
-        parts.clear();
-        for (int64_t owner = slices_.first_owner[offset_group];
-             owner < slices_.first_owner[offset_group + 1]; ++owner)
-          parts.push_back(sums.bytes() + ((owner * taps + tap) * 3 + kind) * stride * arithmetic_);
-        const int64_t row = is_mask ? i : 2 * i + kind;
-        const int64_t image = n * (is_mask ? 1 : 2) * mask_elements();
-        SumRow job{};
-        job.parts = parts.data();
-        job.count = static_cast<int64_t>(parts.size());
-        job.pixels = end - first;
-        job.to = at(gradient, (image + row * p_.out_pixels() + first) * coordinate_);
-        job.coordinate_dtype = p_.coordinate_dtype;
-        kernels_.sum_rows(job);
-      }
-    });
+  // Adds the owners' sums of one tap of an offset group (`row`), and writes them to the gradients of
+  // offset and mask.
+  void sum_owners(int64_t n, const Scratch& sums, int64_t stride, int64_t first, int64_t end,
+                  int64_t row) const {
+    const int64_t taps = p_.taps(), offset_group = row / taps, tap = row % taps;
+    std::vector<const void*> parts;
+    for (int64_t kind = 0; kind < 3; ++kind) {  // offset y, offset x, mask
+      const bool is_mask = kind == 2;
+      void* gradient = is_mask ? args_.grad_mask : args_.grad_offset;
+      if (!gradient) continue;
+      parts.clear();
+      for (int64_t owner = slices_.first_owner[offset_group];
+           owner < slices_.first_owner[offset_group + 1]; ++owner)
+        parts.push_back(sums.bytes() + ((owner * taps + tap) * 3 + kind) * stride * arithmetic_);
+      const int64_t image = n * (is_mask ? 1 : 2) * mask_elements();
+      const int64_t gradient_row = is_mask ? row : 2 * row + kind;
+      SumRow job{};
+      job.parts = parts.data();
+      job.count = static_cast<int64_t>(parts.size());
+      job.pixels = end - first;
+      job.to = at(gradient, (image + gradient_row * p_.out_pixels() + first) * coordinate_);
+      job.coordinate_dtype = p_.coordinate_dtype;
+      kernels_.sum_rows(job);
+    }
   }
 
-  void unstage_grad_input(int64_t n, int64_t chunk) const {
-    for (const Segment& segment : layout_.segments()) {
-      UnstageJob job{};
-      job.staged = staged_grad_input_.bytes() + segment.staged_begin * arithmetic_;
-      job.planar = at(args_.grad_input,
-                      (n * p_.in_channels + segment.first_channel) * p_.in_pixels() * element_);
-      job.channels = segment.channels;
-      job.height = p_.in_h;
-      job.width = p_.in_w;
-      job.border = kBorder;
-      job.pixel_stride = segment.pixel_stride;
-      job.first_row = chunk * kStageRows;
-      job.rows = std::min(kStageRows, p_.in_h - job.first_row);
-      kernels_.unstage(job);
-    }
+  void unstage_grad_input(int64_t n, const Segment& segment, int64_t chunk) const {
+    UnstageJob job{};
+    job.staged = staged_grad_input_.bytes() + segment.staged_begin * arithmetic_;
+    job.planar =
+        at(args_.grad_input, (n * p_.in_channels + segment.first_channel) * p_.in_pixels() * element_);
+    job.channels = segment.channels;
+    job.height = p_.in_h;
+    job.width = p_.in_w;
+    job.border = kBorder;
+    job.pixel_stride = segment.pixel_stride;
+    job.first_row = chunk * kStageRows;
+    job.rows = std::min(kStageRows, p_.in_h - job.first_row);
+    kernels_.unstage(job);
   }
 
   const Problem& p_;

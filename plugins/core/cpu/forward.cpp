@@ -50,8 +50,10 @@ size_t packed_weight_bytes(const Problem& problem) {
 void pack_weight(const Problem& problem, const void* weight, void* packed, const Executor& executor) {
   const Kernels& kernels = kernels_for(problem.dtype);
   const OwnedLayout layout(problem, kernels);
-  parallel_for(executor, pack_tasks(problem, kernels),
-               [&](int64_t i) { pack_task(problem, kernels, layout.get(), i, weight, packed); });
+  Step packing;
+  packing.add(pack_tasks(problem, kernels),
+              [&](int64_t i) { pack_task(problem, kernels, layout.get(), i, weight, packed); });
+  run_steps(executor, {packing});
 }
 
 void forward(const Problem& p, const ForwardArgs& args, const Executor& executor) {
@@ -77,12 +79,12 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
   for (int64_t first = 0; first < p.batch; first += round_images) {
     const int64_t images = std::min(round_images, p.batch - first);
     const int64_t stagings = stage_tasks(layout.get());
-    Tasks before;
+    Step preparing, computing;
     if (!args.packed_weight && first == 0)
-      before.add(pack_tasks(p, kernels), [&](int64_t i) {
+      preparing.add(pack_tasks(p, kernels), [&](int64_t i) {
         pack_task(p, kernels, layout.get(), i, args.weight, packed.data());
       });
-    before.add(images * stagings, [&](int64_t i) {
+    preparing.add(images * stagings, [&](int64_t i) {
       const int64_t image = i / stagings;
       const void* input = static_cast<const char*>(args.input) +
                           (first + image) * p.in_channels * p.in_pixels() * element;
@@ -90,7 +92,7 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
                   image_strides(args.channels_last, p.in_channels, p.in_pixels()),
                   staged.bytes() + image * staged_bytes);
     });
-    const auto compute = [&](int64_t i) {
+    computing.add(images * tiles * parts, [&](int64_t i) {
       const int64_t part = i % parts, tile_index = i / parts % tiles, image = i / parts / tiles;
       const int64_t n = first + image;
       const int64_t mask_elements = p.offset_group * p.taps() * p.out_pixels();
@@ -113,8 +115,8 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
       job.block_count = last_block - first_block;
       job.scratch = scratch.data();
       depthwise ? kernels.depthwise_tile(job) : kernels.forward_tile(job);
-    };
-    parallel_steps(executor, before.count(), before, images * tiles * parts, compute);
+    });
+    run_steps(executor, {preparing, computing});
   }
 }
 

@@ -66,24 +66,29 @@ int64_t stage_tasks(const Layout& layout) {
   return divide_up(layout.staged_pixels / layout.staged_w, kStageRows);
 }
 
+void stage_segment(const Layout& layout, const Kernels& kernels, const Segment& segment, int64_t task,
+                   const void* image, ImageStrides strides, void* staged) {
+  const Problem& p = layout.problem;
+  StageJob job{};
+  job.image = static_cast<const char*>(image) +
+              segment.first_channel * strides.channel * static_cast<int64_t>(kernels.element_bytes);
+  job.staged = static_cast<char*>(staged) +
+               segment.staged_begin * static_cast<int64_t>(kernels.arithmetic_bytes);
+  job.strides = strides;
+  job.channels = segment.channels;
+  job.height = p.in_h;
+  job.width = p.in_w;
+  job.border = kBorder;
+  job.pixel_stride = segment.pixel_stride;
+  job.first_row = task * kStageRows;
+  job.rows = std::min(kStageRows, p.in_h + 2 * kBorder - job.first_row);
+  kernels.stage(job);
+}
+
 void stage_image(const OwnedLayout& layout, const Kernels& kernels, int64_t task, const void* image,
                  ImageStrides strides, void* staged) {
-  const Problem& p = layout.get().problem;
-  const int64_t element = kernels.element_bytes, arithmetic = kernels.arithmetic_bytes;
-  for (const Segment& segment : layout.segments()) {
-    StageJob job{};
-    job.image = static_cast<const char*>(image) + segment.first_channel * strides.channel * element;
-    job.staged = static_cast<char*>(staged) + segment.staged_begin * arithmetic;
-    job.strides = strides;
-    job.channels = segment.channels;
-    job.height = p.in_h;
-    job.width = p.in_w;
-    job.border = kBorder;
-    job.pixel_stride = segment.pixel_stride;
-    job.first_row = task * kStageRows;
-    job.rows = std::min(kStageRows, p.in_h + 2 * kBorder - job.first_row);
-    kernels.stage(job);
-  }
+  for (const Segment& segment : layout.segments())
+    stage_segment(layout.get(), kernels, segment, task, image, strides, staged);
 }
 
 int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t images, int threads) {
