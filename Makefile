@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# GPUs that the CUDA kernels are compiled for here; pip install compiles for all that are in use.
-CUDA_ARCHITECTURES ?= 80-real;90
+# GPUs that the CUDA kernels are compiled for here: this machine's; without one, a single kind. What
+# pip install makes by itself is for all that are in use.
+CUDA_ARCHITECTURES ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null \
+	| grep -x '[0-9]*\.[0-9]' | tr -d . | sort -u | paste -sd ';'),90)
 
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake dcn_deploy plugins tools -type f \
 	-not -path '*/__pycache__/*' 2>/dev/null)

@@ -32,7 +32,7 @@ from dcn_deploy.benchmarking import usable_cpus
 from dcn_deploy.exporting.files import staging
 
 RESULTS = Path(__file__).parent / "results" / "layers.json"
-_WIDTH_OF_FILES = 170
+_WIDTH_OF_FILES = 200
 
 
 def main() -> None:

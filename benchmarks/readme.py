@@ -83,7 +83,9 @@ def _where(report: dict[str, Any]) -> str:
     where = report["machine"]
     versions = where["versions"]
     named = ", ".join(
-        f"{n} {versions[n]}" for n in ("torch", "onnxruntime", "openvino") if n in versions
+        f"{name} {versions[name]}"
+        for name in ("torch", "onnxruntime", "openvino", "torchvision")
+        if name in versions
     )
     return f"{where['cpu']}, {where['threads']} threads, {where['instruction_set']}; {named}"
 
@@ -94,6 +96,13 @@ def _sentences(report: dict[str, Any]) -> Iterable[str]:
     if rows := sections.get("backward"):
         both = [row["ms"]["ours_eager"] / row["ms"]["forward"] for row in rows]
         yield f"- Forward and backward in eager torch: {_range(both)} times the forward pass."
+        theirs = [
+            row["ms"]["torchvision"] / row["ms"]["ours_eager"]
+            for row in rows
+            if "torchvision" in row["ms"]
+        ]
+        if theirs:
+            yield f"- torchvision's forward and backward: {_range(theirs)} times ours."
     if rows := sections.get("dtypes"):
         for name in dtypes.DTYPES:
             ratios = [row["ms"][name] / row["ms"]["float32"] for row in rows]

@@ -23,7 +23,7 @@ _LIBRARIES = ("torch", "onnxruntime")
 
 @pytest.fixture(scope="module")
 def built() -> Path:
-    return sanitized("core_test", *(f"dcn_deploy_{host}" for host in _LIBRARIES))
+    return sanitized("core_test", "steps_test", *(f"dcn_deploy_{host}" for host in _LIBRARIES))
 
 
 @pytest.mark.parametrize("instruction_set", ["avx512_bf16", "avx512", "avx2", "baseline"])
@@ -40,6 +40,13 @@ def test_core(built: Path, instruction_set: str) -> None:
     if ran != instruction_set:
         pytest.skip(f"this machine cannot run {instruction_set}; the program ran {ran}")
     assert re.search(r": [1-9]\d* runs, 0 failures\n$", done.stdout)
+
+
+def test_work_is_shared_out_among_threads(built: Path) -> None:
+    program = str(built / "tests" / "core" / "steps_test")
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^[1-9]\d* hosts, 0 failures\n$", done.stdout)
 
 
 def test_libraries_inside_their_hosts(built: Path, tmp_path: Path) -> None:

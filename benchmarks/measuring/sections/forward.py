@@ -49,8 +49,9 @@ def sheet(data: list[dict[str, Any]]) -> Sheet:
         lead = f"{min(peers) / ms['ours']:.2f}" if peers else "-"
         cells = [row["layer"], f"{ms['conv']:.2f}", *ratios, lead]
         for one in fewer:
-            cells += [with_ratio(one["ours"], one["conv"]), f"{one['ours'] / ms['ours']:.2f}"]
+            gains = [f"{one[name] / ms[name]:.2f}" for name in ("ours", "conv")]
+            cells += [with_ratio(one["ours"], one["conv"]), *gains]
         rows.append(cells)
     if any(len(row["ms"]) > 1 for row in data):
-        headings += ["ours, 1 thread", "1 thread / all"]
+        headings += ["ours, 1 thread", "1 thread / all", "the same of Conv"]
     return Sheet(headings, rows, reasons(data))
