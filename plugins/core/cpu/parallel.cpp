@@ -23,8 +23,6 @@ class DealtTask {
     }
   }
 
-  int64_t count() const { return task_.count; }
-
   bool is_begun(int64_t share) const {
     return shares_[share].next.load(std::memory_order_relaxed) != shares_[share].first;
   }
