@@ -1,4 +1,4 @@
-"""Builds of the C++ sources with a sanitizer, for tests; kept in build/ for all test processes."""
+"""Builds of the C++ sources for tests; kept in build/ for all test processes."""
 
 from __future__ import annotations
 
@@ -40,6 +40,21 @@ def build(folder: str, *options: str, targets: Sequence[str] = ()) -> Path:
     return place
 
 
+def emulated(*targets: str) -> Path:
+    """Build targets with the CUDA kernels on the emulator, and return the folder of the build."""
+    return build(
+        "emulated",
+        "-DDCN_TORCH=AUTO",
+        "-DDCN_ONNXRUNTIME=AUTO",
+        "-DDCN_TENSORRT=OFF",
+        "-DDCN_CUDA=OFF",
+        "-DDCN_CUDA_TEST=ON",
+        "-DDCN_CUDA_HOSTS_TEST=ON",
+        "-DCMAKE_CXX_FLAGS_RELEASE=-O1",
+        targets=targets,
+    )
+
+
 def sanitized(*targets: str) -> Path:
     """Build targets with AddressSanitizer and UBSan, and return the folder of the build."""
     return build(
@@ -48,7 +63,8 @@ def sanitized(*targets: str) -> Path:
         "-DDCN_CORE_TEST=ON",
         "-DDCN_CUDA_TEST=ON",
         "-DDCN_TENSORRT_TEST=ON",
-        "-DDCN_CUDA_ARCHITECTURES=90-real",  # sanitizers see the host's part only
+        # Sanitizers see the host's part only; for sm_75 the largest kernels are empty.
+        "-DDCN_CUDA_ARCHITECTURES=75-real",
         "-DCMAKE_CXX_FLAGS_RELEASE=-O1",  # instrumented, -O3 takes minutes to compile
         targets=targets,
     )

@@ -1,8 +1,10 @@
 // The core by itself, without any framework: forward and backward against a plain loop in double, on
 // buffers of exactly the right size, so that AddressSanitizer sees every access that strays. Prints
-// one line per failure; exit status 1 if there was one.
+// one line per failure; exit status 1 if there was one. With --instruction-set it only says which
+// build of the kernels it would run.
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <thread>
@@ -304,7 +306,11 @@ void run_infinite_mask(int64_t channels, dcn::DType dtype) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  if (count > 1 && std::strcmp(arguments[1], "--instruction-set") == 0) {
+    std::puts(dcn::cpu::instruction_set());
+    return 0;
+  }
   const double infinity = std::numeric_limits<double>::infinity();
   int runs = 0;
   for (const TestCase& test : kCases)

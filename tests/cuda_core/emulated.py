@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from native_build import build, sanitized
+from native_build import emulated, sanitized
 
 from .core import Core, CudaError
 
@@ -28,14 +28,8 @@ _TESTS = Path(__file__).parents[1]
 
 def library(*, watched: bool) -> Path:
     """The path of the library, built here."""
-    built = sanitized(_TARGET) if watched else _quick()
+    built = sanitized(_TARGET) if watched else emulated(_TARGET)
     return built / "tests" / "cuda_core" / f"lib{_TARGET}.so"
-
-
-def _quick() -> Path:
-    options = ("-DDCN_CUDA_TEST=ON", "-DCMAKE_CXX_FLAGS_RELEASE=-O1")
-    hosts = (f"-DDCN_{host}=OFF" for host in ("TORCH", "ONNXRUNTIME", "TENSORRT"))
-    return build("emulated", *options, *hosts, targets=[_TARGET])
 
 
 class EmulatedCore:

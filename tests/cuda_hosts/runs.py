@@ -8,13 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from native_build import ROOT, build
+from native_build import ROOT, emulated
 
 
 def built() -> Path:
     """The folder of the libraries: ``emulated``, and ``absent`` for a build without CUDA."""
-    options = ("-DDCN_CUDA=OFF", "-DDCN_TENSORRT=OFF", "-DDCN_CUDA_HOSTS_TEST=ON")
-    return build("cuda_hosts", *options, targets=["cuda_hosts_test"]) / "tests" / "cuda_hosts"
+    return emulated("cuda_hosts_test") / "tests" / "cuda_hosts"
 
 
 def environment(libraries: Path) -> dict[str, str]:
