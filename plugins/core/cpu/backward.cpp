@@ -1,7 +1,7 @@
-// Backward on the CPU, one image at a time. A task owns a segment of channels, with all that is added
-// up over pixels for it: the gradients of its part of the image and of the weight. So no two tasks add
-// to the same number and every sum has one order, whatever the number of threads. No column matrix is
-// ever whole.
+// Backward on the CPU, one image at a time. A task owns a segment of channels, over all output
+// pixels or a part of them, with all that is added up over pixels for it: the gradients of its channels
+// of the image and of the weight. So no two tasks add to the same number and every sum has one order,
+// whatever the number of threads. No column matrix is ever whole.
 #include <cstring>
 
 #include "layout.h"
@@ -14,52 +14,62 @@ namespace {
 constexpr int64_t kSumBytes = int64_t{8} << 20;  // sums for offset and mask held at a time
 constexpr int64_t kPiecesOfMemset = 64;
 
-// Enough segments to occupy threads; never so few channels that vectors are not filled.
-int64_t block_channels(const Problem& p) {
-  constexpr int64_t kWantedSegments = 8, kVectorChannels = 8;
-  return std::clamp(round_up(p.in_channels / kWantedSegments, kVectorChannels), kVectorChannels,
-                    kBlockChannels);
+// Owners enough to occupy threads: channels in segments and, where those are few, the output pixels in
+// two parts. Every segment looks up where all its samples lie; every part has gradients of image and
+// weight of its own, which are added up in the end. How many there are depends on the problem and the
+// kernels alone, never on the number of threads.
+constexpr int64_t kWantedOwners = 8;
+
+int64_t most_parts(const Problem& p, const Kernels& kernels) {
+  constexpr int64_t kMostCopiedBytes = int64_t{32} << 20;
+  const int64_t image_bytes = p.in_channels * p.in_pixels() * kernels.arithmetic_bytes;
+  return image_bytes <= kMostCopiedBytes ? 2 : 1;
 }
 
-// The slices of one segment: what one task owns.
-struct Owner {
-  int64_t first_slice, slices;
-};
+int64_t block_channels(const Problem& p, const Kernels& kernels) {
+  const int64_t parts = most_parts(p, kernels);
+  return std::clamp(round_up(p.in_channels * parts / kWantedOwners, 8), 8 * parts, kBlockChannels);
+}
 
+int64_t parts_of_pixels(const OwnedLayout& layout, const Kernels& kernels, int64_t tiles) {
+  const int64_t segments = layout.segments().size();
+  return std::clamp<int64_t>(kWantedOwners / segments, 1,
+                             std::min(tiles, most_parts(layout.get().problem, kernels)));
+}
+
+// The segments' slices.
 struct Slices {
   std::vector<Slice> all;
-  std::vector<Owner> owners;         // one for each segment
-  std::vector<int64_t> first_owner;  // [offset_group + 1]: where each offset group's owners begin
-  int64_t padded_columns = 0;        // of all slices
+  std::vector<int64_t> first_slice;    // [segment + 1]
+  std::vector<int64_t> first_segment;  // [offset_group + 1]: where each offset group's segments begin
+  int64_t padded_columns = 0;          // of all slices
 
-  // Depends on the problem and the kernels alone, never on the number of threads.
   Slices(const OwnedLayout& layout, const Kernels& kernels) {
     const Problem& p = layout.get().problem;
     for (int64_t group = 0; group < p.group; ++group)
       for (int64_t s = layout.get().group_segments[group]; s < layout.get().group_segments[group + 1];
            ++s)
-        add_owner(p, kernels, group, s, layout.segments()[s]);
-    first_owner.push_back(static_cast<int64_t>(owners.size()));
+        add_segment(p, kernels, group, s, layout.segments()[s]);
+    first_slice.push_back(static_cast<int64_t>(all.size()));
+    first_segment.push_back(static_cast<int64_t>(layout.segments().size()));
   }
 
  private:
-  void add_owner(const Problem& p, const Kernels& kernels, int64_t group, int64_t index,
-                 const Segment& segment) {
+  void add_segment(const Problem& p, const Kernels& kernels, int64_t group, int64_t index,
+                   const Segment& segment) {
     // Each tap of a depthwise gradient takes whole vectors.
     const int64_t stride = round_up(segment.channels, kernels.lanes);
     const int64_t run = std::min(kPlannedTaps, kColumnChunk / stride);
     // Channels come in order, so offset groups do too.
-    if (static_cast<int64_t>(first_owner.size()) == segment.offset_group)
-      first_owner.push_back(static_cast<int64_t>(owners.size()));
-    Owner owner{static_cast<int64_t>(all.size()), 0};
+    if (static_cast<int64_t>(first_segment.size()) == segment.offset_group)
+      first_segment.push_back(index);
+    first_slice.push_back(static_cast<int64_t>(all.size()));
     for (int64_t tap = 0; tap < p.taps(); tap += run) {
       const int64_t taps = std::min(run, p.taps() - tap);
       all.push_back({index, segment.channels, group, tap, taps,
                      round_up(taps * segment.channels, kernels.lanes), padded_columns});
       padded_columns += taps * stride;
-      ++owner.slices;
     }
-    owners.push_back(owner);
   }
 };
 
@@ -72,20 +82,22 @@ class Backward {
         executor_(executor),
         kernels_(kernels_for(problem.dtype)),
         depthwise_(is_depthwise(problem)),
-        layout_(problem, kernels_, block_channels(problem)),
+        layout_(problem, kernels_, block_channels(problem, kernels_)),
         slices_(layout_, kernels_),
         element_(kernels_.element_bytes),
         arithmetic_(kernels_.arithmetic_bytes),
         coordinate_(kernels_for(problem.coordinate_dtype).element_bytes),
         tile_(kBackwardPixels / kernels_.row_block * kernels_.row_block),
+        parts_(parts_of_pixels(layout_, kernels_, divide_up(problem.out_pixels(), tile_))),
         column_outs_(depthwise_ ? 1 : layout_.get().padded_out),
         wants_data_(args.grad_input || args.grad_offset || args.grad_mask),
         wants_samples_(wants_data_ || args.grad_weight),
+        wants_weight_(wants_data_ || (depthwise_ && args.grad_weight)),
         staged_input_(wants_samples_ ? layout_.staged_elements() * arithmetic_ : 0),
         staged_grad_output_(wants_samples_ ? staged_grad_output_elements() * arithmetic_ : 0),
-        staged_grad_input_(args.grad_input ? layout_.staged_elements() * arithmetic_ : 0),
-        packed_weight_(wants_data_ ? packed_elements() * arithmetic_ : 0),
-        grad_columns_(args.grad_weight ? slices_.padded_columns * column_outs_ * arithmetic_ : 0) {}
+        staged_grad_input_(args.grad_input ? parts_ * layout_.staged_elements() * arithmetic_ : 0),
+        packed_weight_(wants_weight_ ? packed_elements() * arithmetic_ : 0),
+        grad_columns_(args.grad_weight ? parts_ * grad_columns_elements() * arithmetic_ : 0) {}
 
   void run() {
     for (int64_t n = 0; n < p_.batch; ++n) {
@@ -118,12 +130,17 @@ class Backward {
     return depthwise_ ? p_.in_channels * p_.taps() + kSlack
                       : slices_.padded_columns * p_.group_out_channels();
   }
+  int64_t grad_columns_elements() const { return slices_.padded_columns * column_outs_; }
   void* packed_weight(const Slice& slice) const {
     const int64_t first = depthwise_ ? 0 : slice.packed_begin * p_.group_out_channels();
     return packed_weight_.bytes() + first * arithmetic_;
   }
-  void* grad_columns(const Slice& slice) const {
-    return grad_columns_.bytes() + slice.packed_begin * column_outs_ * arithmetic_;
+  char* staged_grad_input(int64_t part) const {
+    return staged_grad_input_.bytes() + part * layout_.staged_elements() * arithmetic_;
+  }
+  char* grad_columns(int64_t part, const Slice& slice) const {
+    return grad_columns_.bytes() +
+           (part * grad_columns_elements() + slice.packed_begin * column_outs_) * arithmetic_;
   }
 
   void add_clearing(const Scratch& scratch, int64_t elements, Step* step) const {
@@ -136,15 +153,15 @@ class Backward {
 
   // For all images.
   void add_beginning(Step* step) const {
-    if (wants_data_ && depthwise_)
+    if (wants_weight_ && depthwise_)
       step->add(1,
                 [this](int64_t) { kernels_.pack_depthwise(p_, args_.weight, packed_weight_.data()); });
-    if (wants_data_ && !depthwise_)
+    if (wants_weight_ && !depthwise_)
       step->add(slices_.all.size(), [this](int64_t i) {
         const Slice& slice = slices_.all[i];
         kernels_.pack_transposed(layout_.get(), slice, args_.weight, packed_weight(slice));
       });
-    if (args_.grad_weight) add_clearing(grad_columns_, slices_.padded_columns * column_outs_, step);
+    if (args_.grad_weight) add_clearing(grad_columns_, parts_ * grad_columns_elements(), step);
   }
   void add_end(Step* step) const {
     if (args_.grad_weight)
@@ -152,7 +169,8 @@ class Backward {
         const Slice& slice = slices_.all[i];
         const auto unpack =
             depthwise_ ? kernels_.unpack_depthwise_gradient : kernels_.unpack_weight_gradient;
-        unpack(layout_.get(), slice, grad_columns(slice), args_.grad_weight);
+        sum_parts(slice);
+        unpack(layout_.get(), slice, grad_columns(0, slice), args_.grad_weight);
       });
     if (args_.grad_bias)
       step->add(p_.out_channels, [this](int64_t o) {
@@ -160,6 +178,20 @@ class Backward {
                              p_.out_channels * p_.out_pixels(), p_.out_pixels(),
                              at(args_.grad_bias, o * element_));
       });
+  }
+
+  // Adds the other parts' gradient of a slice's weight to the first's.
+  void sum_parts(const Slice& slice) const {
+    if (parts_ == 1) return;
+    std::vector<const void*> rows;
+    for (int64_t part = 0; part < parts_; ++part) rows.push_back(grad_columns(part, slice));
+    SumRow job{};
+    job.parts = rows.data();
+    job.count = parts_;
+    job.elements = slice.taps * round_up(slice.channels, kernels_.lanes) * column_outs_;
+    job.to = grad_columns(0, slice);
+    job.dtype = arithmetic_ == 8 ? DType::kFloat64 : DType::kFloat32;
+    kernels_.sum_rows(job);
   }
 
   // For one image.
@@ -172,7 +204,7 @@ class Backward {
                     image_strides(false, p_.in_channels, p_.in_pixels()), staged_input_.data());
     });
     step->add(divide_up(p_.out_h, kStageRows), [this, n](int64_t i) { stage_grad_output(n, i); });
-    if (args_.grad_input) add_clearing(staged_grad_input_, layout_.staged_elements(), step);
+    if (args_.grad_input) add_clearing(staged_grad_input_, parts_ * layout_.staged_elements(), step);
   }
   void add_unstaging(int64_t n, Step* step) const {
     const int64_t chunks = divide_up(p_.in_h, kStageRows), segments = layout_.segments().size();
@@ -209,12 +241,12 @@ class Backward {
   }
 
   // All gradients that samples take part in. Sums for offset and mask are the gradients themselves
-  // where an offset group has one owner; elsewhere the owners' sums are added up, band by band of
+  // where an offset group has one segment; elsewhere the segments' sums are added up, band by band of
   // pixels, so that they need not all be held.
   void differentiate(int64_t n, const Step& preparing, const Step& finishing) const {
-    const int64_t owners = slices_.owners.size(), taps = p_.taps();
+    const int64_t segments = layout_.segments().size(), taps = p_.taps();
     const bool held = (args_.grad_offset || args_.grad_mask) && !sums_are_gradients();
-    const int64_t pixel_bytes = owners * taps * 3 * arithmetic_;
+    const int64_t pixel_bytes = segments * taps * 3 * arithmetic_;
     const int64_t band =
         held ? std::max<int64_t>(1, kSumBytes / pixel_bytes / tile_) * tile_ : p_.out_pixels();
     // Not a multiple of a page: a sample's sums lie in different sets of the cache.
@@ -225,21 +257,25 @@ class Backward {
       std::vector<Step> steps;
       if (first == 0) steps.push_back(preparing);
       Step computing, summing;
-      computing.add(owners, [&](int64_t i) {
+      computing.add(segments * parts_, [&](int64_t i) {
         const Scratch scratch(kernels_.backward_scratch_bytes);
-        const Owner& owner = slices_.owners[i];
-        for (int64_t s = owner.first_slice; s < owner.first_slice + owner.slices; ++s)
-          for (int64_t pixel = first; pixel < end; pixel += tile_) {
+        const int64_t segment = i / parts_, part = i % parts_;
+        const int64_t tiles = divide_up(end - first, tile_);
+        const int64_t part_end = std::min(first + (part + 1) * tiles / parts_ * tile_, end);
+        for (int64_t s = slices_.first_slice[segment]; s < slices_.first_slice[segment + 1]; ++s)
+          for (int64_t pixel = first + part * tiles / parts_ * tile_; pixel < part_end;
+               pixel += tile_) {
             const Slice& slice = slices_.all[s];
-            BackwardTile tile = this->tile(n, slice);
+            BackwardTile tile = this->tile(n, slice, part);
             tile.first_pixel = pixel;
-            tile.pixels = std::min(tile_, end - pixel);
+            tile.pixels = std::min(tile_, part_end - pixel);
             if (held)
               for (int64_t kind = 0; kind < 3; ++kind)
-                tile.sums[kind] = {sums.bytes() + (((i * taps + slice.first_tap) * 3 + kind) * stride +
-                                                   pixel - first) *
-                                                      arithmetic_,
-                                   3 * stride};
+                tile.sums[kind] = {
+                    sums.bytes() +
+                        (((segment * taps + slice.first_tap) * 3 + kind) * stride + pixel - first) *
+                            arithmetic_,
+                    3 * stride};
             else
               sum_into_gradients(n, pixel, &tile);
             tile.scratch = scratch.data();
@@ -249,7 +285,7 @@ class Backward {
       steps.push_back(computing);
       if (held) {
         summing.add(p_.offset_group * taps,
-                    [&](int64_t i) { sum_owners(n, sums, stride, first, end, i); });
+                    [&](int64_t i) { sum_segments(n, sums, stride, first, end, i); });
         steps.push_back(summing);
       }
       if (end == p_.out_pixels()) steps.push_back(finishing);
@@ -257,7 +293,7 @@ class Backward {
     }
   }
 
-  BackwardTile tile(int64_t n, const Slice& slice) const {
+  BackwardTile tile(int64_t n, const Slice& slice, int64_t part) const {
     BackwardTile tile{};
     tile.layout = &layout_.get();
     tile.source.staged = staged_input_.data();
@@ -265,14 +301,15 @@ class Backward {
     tile.source.mask = args_.mask ? at(args_.mask, n * mask_elements() * coordinate_) : nullptr;
     tile.slice = &slice;
     tile.staged_grad_output = staged_grad_output_.data();
-    tile.weight = wants_data_ ? packed_weight(slice) : nullptr;
-    tile.staged_grad_input = args_.grad_input ? staged_grad_input_.data() : nullptr;
-    tile.grad_columns = args_.grad_weight ? grad_columns(slice) : nullptr;
+    tile.weight = wants_weight_ ? packed_weight(slice) : nullptr;
+    tile.staged_grad_input = args_.grad_input ? staged_grad_input(part) : nullptr;
+    tile.grad_columns = args_.grad_weight ? grad_columns(part, slice) : nullptr;
     return tile;
   }
 
   bool sums_are_gradients() const {
-    return p_.offset_group == static_cast<int64_t>(slices_.owners.size()) && coordinate_ == arithmetic_;
+    return p_.offset_group == static_cast<int64_t>(layout_.segments().size()) &&
+           coordinate_ == arithmetic_;
   }
   void sum_into_gradients(int64_t n, int64_t pixel, BackwardTile* tile) const {
     const int64_t offset_group = layout_.get().segments[tile->slice->segment].offset_group;
@@ -286,10 +323,10 @@ class Backward {
     tile->sums[2] = {element(args_.grad_mask, n * mask_elements() + row * pixels), pixels};
   }
 
-  // Adds the owners' sums of one tap of an offset group (`row`), and writes them to the gradients of
+  // Adds the segments' sums of one tap of an offset group (`row`), and writes them to the gradients of
   // offset and mask.
-  void sum_owners(int64_t n, const Scratch& sums, int64_t stride, int64_t first, int64_t end,
-                  int64_t row) const {
+  void sum_segments(int64_t n, const Scratch& sums, int64_t stride, int64_t first, int64_t end,
+                    int64_t row) const {
     const int64_t taps = p_.taps(), offset_group = row / taps, tap = row % taps;
     std::vector<const void*> parts;
     for (int64_t kind = 0; kind < 3; ++kind) {  // offset y, offset x, mask
@@ -297,24 +334,25 @@ class Backward {
       void* gradient = is_mask ? args_.grad_mask : args_.grad_offset;
       if (!gradient) continue;
       parts.clear();
-      for (int64_t owner = slices_.first_owner[offset_group];
-           owner < slices_.first_owner[offset_group + 1]; ++owner)
-        parts.push_back(sums.bytes() + ((owner * taps + tap) * 3 + kind) * stride * arithmetic_);
+      for (int64_t segment = slices_.first_segment[offset_group];
+           segment < slices_.first_segment[offset_group + 1]; ++segment)
+        parts.push_back(sums.bytes() + ((segment * taps + tap) * 3 + kind) * stride * arithmetic_);
       const int64_t image = n * (is_mask ? 1 : 2) * mask_elements();
       const int64_t gradient_row = is_mask ? row : 2 * row + kind;
       SumRow job{};
       job.parts = parts.data();
       job.count = static_cast<int64_t>(parts.size());
-      job.pixels = end - first;
+      job.elements = end - first;
       job.to = at(gradient, (image + gradient_row * p_.out_pixels() + first) * coordinate_);
-      job.coordinate_dtype = p_.coordinate_dtype;
+      job.dtype = p_.coordinate_dtype;
       kernels_.sum_rows(job);
     }
   }
 
   void unstage_grad_input(int64_t n, const Segment& segment, int64_t chunk) const {
     UnstageJob job{};
-    job.staged = staged_grad_input_.bytes() + segment.staged_begin * arithmetic_;
+    job.staged = staged_grad_input(0) + segment.staged_begin * arithmetic_;
+    job.also = parts_ > 1 ? staged_grad_input(1) + segment.staged_begin * arithmetic_ : nullptr;
     job.planar =
         at(args_.grad_input, (n * p_.in_channels + segment.first_channel) * p_.in_pixels() * element_);
     job.channels = segment.channels;
@@ -336,8 +374,10 @@ class Backward {
   const Slices slices_;
   const int64_t element_, arithmetic_, coordinate_;
   const int64_t tile_;
+  const int64_t parts_;
   const int64_t column_outs_;  // numbers of a weight gradient's column
   const bool wants_data_, wants_samples_;
+  const bool wants_weight_;  // the kernel of depthwise layers always takes it
   const Scratch staged_input_, staged_grad_output_, staged_grad_input_, packed_weight_, grad_columns_;
 };
 

@@ -13,6 +13,33 @@ struct Corners {
   int64_t channels;
 };
 
+// The columns, as matrices: their gradient is read, they are written.
+template <class A>
+struct ColumnMatrices {
+  const A* grads;
+  A* values;  // null: not wanted
+  int64_t channels;
+
+  struct At {
+    const A* grad;
+    A* value;
+
+    template <int N>
+    DCN_INLINE Vec<A, N> gradient(int64_t c) const {
+      return load_vec<Vec<A, N>>(grad + c);
+    }
+    template <int N>
+    DCN_INLINE void take(int64_t c, Vec<A, N> sampled) const {
+      store_vec(value + c, sampled);
+    }
+  };
+  DCN_INLINE bool wanted() const { return values != nullptr; }
+  DCN_INLINE At at(int64_t pixel, int64_t tap) const {
+    const int64_t element = pixel * kLeftStride + tap * channels;
+    return {grads + element, values ? values + element : nullptr};
+  }
+};
+
 // Scalar products over channels of the column gradient with the upper left corner and with the
 // differences between corners. All that the gradients of offset and mask need follows from these
 // four, and nothing is lost to cancellation where the image is smooth.
@@ -25,17 +52,17 @@ struct Products {
 };
 
 // One pixel and tap of a slice, N channels at a time.
-template <class A>
+template <class A, class Column>
 struct BackwardSample {
   const Sample<A>& sample;
   const Corners<A>& at;
-  const A* grad_column;  // [channels]
-  A* column;             // [channels], the sampled values; null: not wanted
-  A* grad[4];            // the corners' gradients
+  const Column& column;
+  const bool takes_samples;  // the column does
+  A* grad[4];                // the corners' gradients
 
-  DCN_INLINE BackwardSample(const Sample<A>& sample, const Corners<A>& at, const A* grad_column,
-                            A* column)
-      : sample(sample), at(at), grad_column(grad_column), column(column) {
+  DCN_INLINE BackwardSample(const Sample<A>& sample, const Corners<A>& at, const Column& column,
+                            bool takes_samples)
+      : sample(sample), at(at), column(column), takes_samples(takes_samples) {
     const A* const corners[4] = {sample.top_left, sample.top_right, sample.bottom_left,
                                  sample.bottom_right};
     for (int i = 0; i < 4; ++i) grad[i] = at.grad ? at.grad + (corners[i] - at.image.first) : nullptr;
@@ -45,7 +72,7 @@ struct BackwardSample {
   template <int N>
   DCN_INLINE void add(int64_t c, int64_t count, Products<A, N>* products) const {
     using V = Vec<A, N>;
-    V g = load_vec<V>(grad_column + c);
+    V g = column.template gradient<N>(c);
     if (count < N) g = first_lanes<A, N>(g, count);
     const V top_left = load_vec<V>(sample.top_left + c), top_right = load_vec<V>(sample.top_right + c);
     const V bottom_left = load_vec<V>(sample.bottom_left + c),
@@ -54,12 +81,12 @@ struct BackwardSample {
     products->left += g * (bottom_left - top_left);
     products->top += g * (top_right - top_left);
     products->bottom += g * (bottom_right - bottom_left);
-    if (column) {
+    if (takes_samples) {
       V value = sample.weight[0] * top_left;
       value += sample.weight[1] * top_right;
       value += sample.weight[2] * bottom_left;
       value += sample.weight[3] * bottom_right;
-      store_vec(column + c, value);
+      column.template take<N>(c, value);
     }
     if (at.grad)
       for (int i = 0; i < 4; ++i)
@@ -87,17 +114,17 @@ struct BackwardSample {
 
 // As BackwardSample, where pixels are four channels apart: two corners are read as one vector. What is
 // added to the gradient is not: a vector that was stored in two parts takes long to come back.
-template <class A>
+template <class A, class Column>
 DCN_INLINE Vec<A, 4> backward_of_four(const TapPlan<A>& plan, int64_t pixel, const Corners<A>& at,
-                                      const A* grad_column, A* column) {
+                                      const Column& column, bool takes_samples) {
   using V = Vec<A, 4>;
   const int64_t first = int64_t{plan.corner[pixel]} * 4;
   const Vec<A, 8> top = load_vec<Vec<A, 8>>(at.image.first + first);
   const Vec<A, 8> bottom = load_vec<Vec<A, 8>>(at.image.first + first + at.image.row_stride);
   const V w = load_vec<V>(plan.weight[pixel]);
-  V g = load_vec<V>(grad_column);
+  V g = column.template gradient<4>(0);
   if (at.channels < 4) g = first_lanes<A, 4>(g, at.channels);
-  if (column) store_vec(column, blend_of_four<A>(w, top, bottom));
+  if (takes_samples) column.template take<4>(0, blend_of_four<A>(w, top, bottom));
   if (at.grad) {
     A* const to = at.grad + first;
     A* const below = to + at.image.row_stride;
@@ -123,34 +150,33 @@ DCN_INLINE Vec<A, 4> backward_of_four(const TapPlan<A>& plan, int64_t pixel, con
 template <class A>
 using TapProducts = A[kPlannedPixels][4];
 
-// `taps` taps of a slice for all pixels of a tile. kChannels: of the segment, where it is one of the
-// usual numbers, so that no loop over them is left; or 0.
-template <class A, int kTail, int kChannels = 0>
+// `taps` taps of a slice for all pixels of a tile. Columns: where their gradient comes from, and what
+// becomes of the samples. kChannels: of the segment, where it is one of the usual numbers, so that no
+// loop over them is left; or 0.
+template <class A, class Columns, int kTail, int kChannels = 0>
 void backward_samples(const Corners<A>& corners, const GradientPlan<A>* plans, int64_t taps,
-                      int64_t pixels, const A* grad_columns, A* columns, TapProducts<A>* products) {
+                      int64_t pixels, const Columns& given, TapProducts<A>* products) {
   Corners<A> at = corners;  // not reloaded after every store
+  const Columns columns = given;
   if (kChannels > 0) at.channels = at.image.pixel_stride = kChannels;
   for (int64_t i = 0; i < pixels; ++i)
     for (int64_t tap = 0; tap < taps; ++tap) {
       const Sample<A> sample(plans[tap], i, at.image);
-      const int64_t element = i * kLeftStride + tap * at.channels;
-      const BackwardSample<A> backward(sample, at, grad_columns + element,
-                                       columns ? columns + element : nullptr);
+      const auto column = columns.at(i, tap);
+      const BackwardSample<A, decltype(column)> backward(sample, at, column, columns.wanted());
       store_vec(products[tap][i], backward.template run<kTail>());
     }
 }
 
-template <class A>
+template <class A, class Columns>
 void backward_samples_of_four(const Corners<A>& corners, const GradientPlan<A>* plans, int64_t taps,
-                              int64_t pixels, const A* grad_columns, A* columns,
-                              TapProducts<A>* products) {
+                              int64_t pixels, const Columns& given, TapProducts<A>* products) {
   const Corners<A> at = corners;
+  const Columns columns = given;
   for (int64_t i = 0; i < pixels; ++i)
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      const int64_t element = i * kLeftStride + tap * at.channels;
-      store_vec(products[tap][i], backward_of_four(plans[tap], i, at, grad_columns + element,
-                                                   columns ? columns + element : nullptr));
-    }
+    for (int64_t tap = 0; tap < taps; ++tap)
+      store_vec(products[tap][i],
+                backward_of_four(plans[tap], i, at, columns.at(i, tap), columns.wanted()));
 }
 
 // The sums that the gradients of offset y, offset x and mask are made of, of one tap, as far as wanted.

@@ -67,8 +67,9 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
 }
 
 // Gradients of offset, mask and input, and the columns where the weight's gradient needs them.
-template <class A>
-void differentiate_samples(const BackwardTile& tile, BackwardScratch<A>* scratch) {
+template <class A, class Columns>
+void differentiate_samples(const BackwardTile& tile, const Columns& columns,
+                           BackwardScratch<A>* scratch) {
   const PhaseTimer timer(kScatter);
   const Layout& layout = *tile.layout;
   const Slice& slice = *tile.slice;
@@ -82,13 +83,12 @@ void differentiate_samples(const BackwardTile& tile, BackwardScratch<A>* scratch
   at.channels = slice.channels;
   if (tile.staged_grad_input) at.grad = static_cast<A*>(tile.staged_grad_input) + segment.staged_begin;
   constexpr int kTail = kLanes<A> < 4 ? 4 : kLanes<A> < 8 ? kLanes<A> : 8;
-  const auto differentiate = segment.pixel_stride == 4 ? backward_samples_of_four<A>
-                             : segment.channels == 8   ? backward_samples<A, kTail, 8>
-                             : segment.channels == 16  ? backward_samples<A, kTail, 16>
-                             : segment.channels == 32  ? backward_samples<A, kTail, 32>
-                                                       : backward_samples<A, kTail>;
-  differentiate(at, scratch->plans, slice.taps, tile.pixels, scratch->grad_columns,
-                tile.grad_columns ? scratch->left : nullptr, scratch->products);
+  const auto differentiate = segment.pixel_stride == 4 ? backward_samples_of_four<A, Columns>
+                             : segment.channels == 8   ? backward_samples<A, Columns, kTail, 8>
+                             : segment.channels == 16  ? backward_samples<A, Columns, kTail, 16>
+                             : segment.channels == 32  ? backward_samples<A, Columns, kTail, 32>
+                                                       : backward_samples<A, Columns, kTail>;
+  differentiate(at, scratch->plans, slice.taps, tile.pixels, columns, scratch->products);
   if (!tile.sums[0].first && !tile.sums[2].first) return;
   for (int64_t t = 0; t < slice.taps; ++t) {
     A* sums[3];
@@ -136,7 +136,11 @@ void backward_tile(const BackwardTile& tile) {
   auto* scratch = static_cast<BackwardScratch<A>*>(tile.scratch);
   if (tile.weight) {
     multiply_grad_output(tile, scratch);
-    differentiate_samples(tile, scratch);
+    differentiate_samples(
+        tile,
+        ColumnMatrices<A>{scratch->grad_columns, tile.grad_columns ? scratch->left : nullptr,
+                          tile.slice->channels},
+        scratch);
   } else {
     sample_columns(tile, scratch);
   }
@@ -146,8 +150,8 @@ void backward_tile(const BackwardTile& tile) {
 template <class A, class C>
 void sum_rows_as(const SumRow& row) {
   constexpr int N = kLanes<A>;
-  for (int64_t i = 0; i < row.pixels; i += N) {
-    const int64_t count = row.pixels - i;
+  for (int64_t i = 0; i < row.elements; i += N) {
+    const int64_t count = row.elements - i;
     Vec<A> sum{};
     for (int64_t part = 0; part < row.count; ++part)
       sum += load_lanes<A, N>(static_cast<const A*>(row.parts[part]) + i, count);
@@ -161,7 +165,7 @@ void sum_rows(const SumRow& row) {
   if constexpr (sizeof(A) == sizeof(double))
     return sum_rows_as<double, double>(row);
   else
-    switch (row.coordinate_dtype) {
+    switch (row.dtype) {
       case DType::kFloat16: return sum_rows_as<A, Float16>(row);
       case DType::kBFloat16: return sum_rows_as<A, BFloat16>(row);
       default: return sum_rows_as<A, float>(row);

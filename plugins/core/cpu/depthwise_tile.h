@@ -1,6 +1,6 @@
 // One tile where every channel is a group of its own: there is no matrix to multiply. In the forward
-// pass samples are weighted and added as they are taken, vectorised over channels; in the backward pass
-// both products become products of single numbers.
+// pass samples are weighted and added as they are taken, vectorised over channels; so is what the
+// backward pass adds to the gradient of the weight.
 #pragma once
 
 #include "backward_tile.h"
@@ -73,75 +73,73 @@ void depthwise_tile(const ForwardTile& tile) {
   }
 }
 
-// The staged grad_output has the image's segments, so that a slice finds its channels side by side.
-template <class A>
-struct DepthwiseGradOutput {
-  const A* rows;
-  int64_t pixel_stride;
-
-  DCN_INLINE explicit DepthwiseGradOutput(const BackwardTile& tile) {
-    const Layout& layout = *tile.layout;
-    const Segment& segment = layout.segments[tile.slice->segment];
-    pixel_stride = segment.pixel_stride;
-    rows = static_cast<const A*>(tile.staged_grad_output) +
-           segment.staged_begin / layout.staged_pixels * layout.problem.out_pixels() +
-           tile.first_pixel * pixel_stride;
-  }
-};
-
-// Whole vectors are read and written; what the last one overruns is the next tap's, or slack.
-template <class A, int N>
-void multiply_depthwise(const BackwardTile& tile, A* grad_columns) {
-  const PhaseTimer timer(kMultiply);
-  using V = Vec<A, N>;
-  const Slice& slice = *tile.slice;
-  const DepthwiseGradOutput<A> grad_output(tile);
-  const int64_t all_channels = tile.layout->problem.in_channels;
-  const A* weight = static_cast<const A*>(tile.weight) + slice.first_tap * all_channels +
-                    tile.layout->segments[slice.segment].first_channel;
-  for (int64_t i = 0; i < tile.pixels; ++i)
-    for (int64_t tap = 0; tap < slice.taps; ++tap)
-      for (int64_t c = 0; c < slice.channels; c += N)
-        store_vec(grad_columns + i * kLeftStride + tap * slice.channels + c,
-                  load_vec<V>(grad_output.rows + i * grad_output.pixel_stride + c) *
-                      load_vec<V>(weight + tap * all_channels + c));
-}
-
 // Channels of one tap of the weight's gradient, with room for whole vectors.
 template <class A>
 DCN_INLINE int64_t depthwise_stride(const Slice& slice) {
   return (slice.channels + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
 }
 
-template <class A, int N>
-void add_depthwise_gradient(const BackwardTile& tile, const A* columns) {
-  const PhaseTimer timer(kMultiply);
-  using V = Vec<A, N>;
-  const Slice& slice = *tile.slice;
-  const DepthwiseGradOutput<A> grad_output(tile);
-  for (int64_t tap = 0; tap < slice.taps; ++tap)
-    for (int64_t c = 0; c < slice.channels; c += N) {
-      V sum{};
-      for (int64_t i = 0; i < tile.pixels; ++i)
-        sum += load_vec<V>(columns + i * kLeftStride + tap * slice.channels + c) *
-               load_vec<V>(grad_output.rows + i * grad_output.pixel_stride + c);
-      A* to = static_cast<A*>(tile.grad_columns) + tap * depthwise_stride<A>(slice) + c;
-      store_vec(to, load_vec<V>(to) + sum);
+// Columns that are never stored: their gradient is grad_output times weight, and what the samples are
+// for is the weight's gradient. Vectors overrun a tap's channels: there, grad_output is zero, and the
+// gradient has room.
+template <class A>
+struct DepthwiseColumns {
+  const A* grad_output;  // [pixel], like the staged image
+  int64_t pixel_stride;
+  const A* weight;  // [tap][weight_stride]
+  int64_t weight_stride;
+  A* grad_weight;  // [tap][grad_stride], added to; null: not wanted
+  int64_t grad_stride;
+
+  // The staged grad_output has the image's segments, so that a slice finds its channels side by side.
+  DCN_INLINE DepthwiseColumns(const BackwardTile& tile, A* grad_weight)
+      : weight_stride(tile.layout->problem.in_channels),
+        grad_weight(grad_weight),
+        grad_stride(depthwise_stride<A>(*tile.slice)) {
+    const Layout& layout = *tile.layout;
+    const Segment& segment = layout.segments[tile.slice->segment];
+    pixel_stride = segment.pixel_stride;
+    grad_output = static_cast<const A*>(tile.staged_grad_output) +
+                  segment.staged_begin / layout.staged_pixels * layout.problem.out_pixels() +
+                  tile.first_pixel * pixel_stride;
+    weight = static_cast<const A*>(tile.weight) + tile.slice->first_tap * weight_stride +
+             segment.first_channel;
+  }
+
+  struct At {
+    const A* grad_output;
+    const A* weight;
+    A* grad_weight;
+
+    template <int N>
+    DCN_INLINE Vec<A, N> gradient(int64_t c) const {
+      return load_vec<Vec<A, N>>(grad_output + c) * load_vec<Vec<A, N>>(weight + c);
     }
-}
+    template <int N>
+    DCN_INLINE void take(int64_t c, Vec<A, N> sampled) const {
+      using V = Vec<A, N>;
+      store_vec(grad_weight + c, load_vec<V>(grad_weight + c) + sampled * load_vec<V>(grad_output + c));
+    }
+  };
+  DCN_INLINE bool wanted() const { return grad_weight != nullptr; }
+  DCN_INLINE At at(int64_t pixel, int64_t tap) const {
+    return {grad_output + pixel * pixel_stride, weight + tap * weight_stride,
+            grad_weight ? grad_weight + tap * grad_stride : nullptr};
+  }
+};
 
 template <class T>
 void backward_depthwise_tile(const BackwardTile& tile) {
   using A = Arithmetic<T>;
-  constexpr int N = kLanes<A>;
   auto* scratch = static_cast<BackwardScratch<A>*>(tile.scratch);
-  if (tile.weight) {
-    multiply_depthwise<A, N>(tile, scratch->grad_columns);
-    differentiate_samples(tile, scratch);
-  } else {
-    sample_columns(tile, scratch);
-  }
-  if (tile.grad_columns) add_depthwise_gradient<A, N>(tile, scratch->left);
+  // Added up for the tile first: with many pixels, small numbers would be lost beside a large sum.
+  A* const grad_weight = tile.grad_columns ? scratch->grad_columns : nullptr;
+  const int64_t elements = tile.slice->taps * depthwise_stride<A>(*tile.slice);
+  if (grad_weight)
+    for (int64_t i = 0; i < elements; ++i) grad_weight[i] = 0;
+  differentiate_samples(tile, DepthwiseColumns<A>(tile, grad_weight), scratch);
+  if (grad_weight)
+    for (int64_t i = 0; i < elements; ++i) static_cast<A*>(tile.grad_columns)[i] += grad_weight[i];
 }
 
 // [C, 1, kH, kW] -> [tap][C]

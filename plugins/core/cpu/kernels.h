@@ -72,9 +72,10 @@ struct StageJob {
   int64_t first_row, rows;  // of the staged image
 };
 
-// And back, to a planar image.
+// And back, to a planar image: one staged image, or the sum of two.
 struct UnstageJob {
   const void* staged;
+  const void* also;  // or null
   void* planar;
   int64_t channels, height, width;
   int64_t border;
@@ -132,20 +133,21 @@ struct BackwardTile {
   const Slice* slice;
   const void* staged_grad_output;  // [group][panel][oH*oW][panel width] of A
   int64_t first_pixel, pixels;     // pixels <= kBackwardPixels
-  const void* weight;              // pack_transposed; null: only the weight's gradient is wanted
+  const void* weight;              // pack_transposed; null: only the weight's gradient is wanted.
+                                   // pack_depthwise, of depthwise layers, always
   void* staged_grad_input;         // like the staged image, or null
   SumsOfTaps sums[3];              // for offset y, offset x, mask
   void* grad_columns;              // [slice column][padded_out] of A, added to; or null
   void* scratch;                   // backward_scratch_bytes
 };
 
-// One row of gradient sums, added up over the slices that share an offset group, in fixed order.
+// One row of a gradient, added up over what several owners have found, in fixed order.
 struct SumRow {
   const void* const* parts;  // [count], each a row of A
   int64_t count;
-  int64_t pixels;
-  void* to;  // of the coordinate dtype
-  DType coordinate_dtype;
+  int64_t elements;
+  void* to;     // may be the first part, where the dtype is A
+  DType dtype;  // of `to`
 };
 
 struct Kernels {

@@ -78,29 +78,39 @@ void stage(const StageJob& job) {
   for (int64_t c = 0; c < job.pixel_stride; c += narrow ? 4 : 8) stage_some(job, c);
 }
 
-template <class T>
-void unstage(const UnstageJob& job) {
-  const PhaseTimer timer(kStore);
+// Some rows of the first staged image, and of the second, where there is one.
+template <class T, bool kSum>
+void unstage_rows(const UnstageJob& job) {
   using A = Arithmetic<T>;
   constexpr int N = 8;
   const int64_t plane = job.height * job.width;
   const int64_t row_elements = (job.width + 2 * job.border) * job.pixel_stride;
   for (int64_t y = job.first_row; y < job.first_row + job.rows; ++y) {
-    const A* from = static_cast<const A*>(job.staged) + (y + job.border) * row_elements +
-                    job.border * job.pixel_stride;
+    const int64_t first = (y + job.border) * row_elements + job.border * job.pixel_stride;
+    const A* from = static_cast<const A*>(job.staged) + first;
+    const A* also = kSum ? static_cast<const A*>(job.also) + first : nullptr;
     T* to = static_cast<T*>(job.planar) + y * job.width;
     for (int64_t c = 0; c < job.channels; c += N) {
       for (int64_t x = 0; x < job.width; x += N) {
         const int64_t pixels = job.width - x < N ? job.width - x : N;
         Vec<A, N> block[N] = {};
         for (int i = 0; i < N; ++i)
-          if (i < pixels) block[i] = load_vec<Vec<A, N>>(from + (x + i) * job.pixel_stride + c);
+          if (i < pixels) {
+            block[i] = load_vec<Vec<A, N>>(from + (x + i) * job.pixel_stride + c);
+            if (kSum) block[i] += load_vec<Vec<A, N>>(also + (x + i) * job.pixel_stride + c);
+          }
         transpose<A, N>(block);
         for (int i = 0; i < N; ++i)
           if (c + i < job.channels) store_lanes<T, N>(to + (c + i) * plane + x, block[i], pixels);
       }
     }
   }
+}
+
+template <class T>
+void unstage(const UnstageJob& job) {
+  const PhaseTimer timer(kStore);
+  job.also ? unstage_rows<T, true>(job) : unstage_rows<T, false>(job);
 }
 
 }  // namespace dcn::cpu::DCN_ISA
