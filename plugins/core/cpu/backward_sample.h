@@ -11,6 +11,12 @@ struct Corners {
   StagedImage<A> image;
   A* grad;  // null: the gradient of the input is not wanted
   int64_t channels;
+
+  // What a sample will need, as in the forward pass, and what it will add to.
+  DCN_INLINE void prefetch(const TapPlan<A>& plan, int64_t pixel) const {
+    Sample<A>::prefetch(plan, pixel, image);
+    if (grad) Sample<A>::prefetch(plan, pixel, {grad, image.pixel_stride, image.row_stride});
+  }
 };
 
 // The columns, as matrices: their gradient is read, they are written.
@@ -159,13 +165,18 @@ void backward_samples(const Corners<A>& corners, const GradientPlan<A>* plans, i
   Corners<A> at = corners;  // not reloaded after every store
   const Columns columns = given;
   if (kChannels > 0) at.channels = at.image.pixel_stride = kChannels;
-  for (int64_t i = 0; i < pixels; ++i)
+  // For fewer channels than that it costs more than it brings.
+  const bool asks_ahead = at.image.is_far && at.image.pixel_stride >= 16;
+  for (int64_t i = 0; i < pixels; ++i) {
+    const int64_t ahead = pixel_ahead(i, pixels);
     for (int64_t tap = 0; tap < taps; ++tap) {
+      if (asks_ahead) at.prefetch(plans[tap], ahead);
       const Sample<A> sample(plans[tap], i, at.image);
       const auto column = columns.at(i, tap);
       const BackwardSample<A, decltype(column)> backward(sample, at, column, columns.wanted());
       store_vec(products[tap][i], backward.template run<kTail>());
     }
+  }
 }
 
 template <class A, class Columns>
