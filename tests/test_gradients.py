@@ -32,8 +32,37 @@ def gradients(inputs: Inputs) -> dict[str, torch.Tensor]:
     }
 
 
+# On the CPU the pixels of few channels are shared out in two parts, unless the image is large.
+PARTS = [
+    replace(BY_NAME["several_tiles"], name="parts_of_two_images", batch=2),
+    replace(BY_NAME["channels_37_to_50"], name="parts_of_37_channels", size=(41, 37)),
+    replace(BY_NAME["depthwise"], name="parts_of_depthwise", size=(41, 37)),
+    replace(BY_NAME["depthwise_own_offsets"], name="parts_of_own_offsets", size=(41, 37)),
+    # So many taps that the sums for offset and mask are not held for all pixels at a time.
+    replace(
+        BY_NAME["kernel_9x8_beyond_64_taps"],
+        name="parts_of_two_bands",
+        batch=1,
+        in_channels=32,
+        out_channels=2,
+        size=(90, 80),
+        pads=(4, 3, 4, 4),
+        stride=(1, 1),
+        group=1,
+        offset_group=1,
+    ),
+    replace(
+        BY_NAME["channels_17_to_31"],
+        name="no_parts_of_a_large_image",
+        size=(700, 720),
+        stride=(41, 37),
+        batch=1,
+    ),
+]
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES + PARTS, ids=lambda case: case.name)
 def test_equal_the_reference(case: Case, dtype: str) -> None:
     inputs = make_inputs(case, DTYPES[dtype])
     ours, exact = with_gradients(inputs), with_gradients(inputs, torch.float64)
@@ -68,8 +97,8 @@ def test_gradcheck(name: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", range(5))
-def test_one_gradient_alone_is_the_same(wanted: int) -> None:
-    case = BY_NAME["asymmetric"]
+@pytest.mark.parametrize("case", [BY_NAME["asymmetric"], *PARTS], ids=lambda case: case.name)
+def test_one_gradient_alone_is_the_same(case: Case, wanted: int) -> None:
     every = with_gradients(make_inputs(case, torch.float32))
     run(case, every).square().sum().backward()
     alone = make_inputs(case, torch.float32)
@@ -99,9 +128,12 @@ def test_impossible_offsets_get_zero_gradient() -> None:
         assert torch.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("name", ["several_tiles", "deep_k_several_chunks"])
-def test_bitwise_the_same_for_any_number_of_threads(name: str) -> None:
-    case = BY_NAME[name]
+@pytest.mark.parametrize(
+    "case",
+    [BY_NAME["several_tiles"], BY_NAME["deep_k_several_chunks"], *PARTS],
+    ids=lambda case: case.name,
+)
+def test_bitwise_the_same_for_any_number_of_threads(case: Case) -> None:
     before = torch.get_num_threads()
     results = []
     try:

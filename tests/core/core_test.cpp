@@ -30,7 +30,7 @@ struct TestCase {
 const TestCase kCases[] = {
     {"asymmetric", 2, 12, 8, 9, 11, 3, 2, {2, 1}, {1, 0, 2, 1}, {2, 1}, 2, 3, true, true},
     {"straddling groups", 1, 20, 8, 13, 7, 2, 3, {1, 2}, {0, 1, 2, 3}, {1, 2}, 4, 10, false, true},
-    {"depthwise", 1, 9, 9, 11, 6, 3, 3, {1, 1}, {1, 1, 1, 1}, {1, 1}, 9, 3, true, false},
+    {"depthwise", 1, 9, 9, 11, 13, 3, 3, {1, 1}, {1, 1, 1, 1}, {1, 1}, 9, 3, true, false},
     {"odd channels", 1, 37, 50, 14, 13, 3, 3, {1, 1}, {1, 1, 1, 1}, {1, 1}, 1, 1, true, true},
     {"four channels per offset group",
      1,
@@ -304,6 +304,42 @@ void run_infinite_mask(int64_t channels, dcn::DType dtype) {
   ++failures;
 }
 
+// Nor in the backward pass: where one tap's mask is infinite, the next tap's weight has a gradient. Two
+// taps of one pixel of a depthwise layer whose channels have offsets of their own.
+template <class T>
+void run_infinite_mask_of_a_tap(int64_t channels, dcn::DType dtype) {
+  const dcn::TensorInfo infos[dcn::kInputCount] = {{true, dtype, true, {1, channels, 1, 2}},
+                                                   {true, dtype, true, {channels, 1, 1, 2}},
+                                                   {true, dtype, true, {1, 4 * channels, 1, 1}},
+                                                   {},
+                                                   {true, dtype, true, {1, 2 * channels, 1, 1}}};
+  dcn::Attributes attributes;
+  attributes.group = attributes.offset_group = channels;
+  Problem problem;
+  dcn::check(attributes, infos, &problem);
+  Values masks(2 * channels, 1);
+  for (int64_t c = 0; c < channels; ++c) masks[2 * c] = std::numeric_limits<double>::infinity();
+  const Tensor<T> input(Values(2 * channels, 3)), weight(Values(2 * channels, 1)),
+      offset(Values(4 * channels, 0)), mask(masks), grad_output(Values(channels, 1));
+  std::vector<T> grad_weight(2 * channels);
+  dcn::BackwardArgs backward;
+  backward.grad_output = grad_output.stored.data();
+  backward.input = input.stored.data();
+  backward.weight = weight.stored.data();
+  backward.offset = offset.stored.data();
+  backward.mask = mask.stored.data();
+  backward.grad_weight = grad_weight.data();
+  dcn::cpu::backward(problem, backward, threads_executor());
+  for (int64_t c = 0; c < channels; ++c) {
+    const double value = dcn::load(grad_weight[2 * c + 1]);
+    if (value == 3) continue;
+    std::printf("infinite mask of a tap, %d channels, %s, %s: gradient of weight %d is %g, not 3\n",
+                static_cast<int>(channels), dcn::name_of(dtype), dcn::cpu::instruction_set(),
+                static_cast<int>(c), value);
+    ++failures;
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -326,6 +362,13 @@ int main(int count, char** arguments) {
     run_infinite_mask<double>(channels, dcn::DType::kFloat64);
     run_infinite_mask<dcn::Float16>(channels, dcn::DType::kFloat16);
     run_infinite_mask<dcn::BFloat16>(channels, dcn::DType::kBFloat16);
+    runs += 4;
+  }
+  for (int64_t channels : {2, 3}) {
+    run_infinite_mask_of_a_tap<float>(channels, dcn::DType::kFloat32);
+    run_infinite_mask_of_a_tap<double>(channels, dcn::DType::kFloat64);
+    run_infinite_mask_of_a_tap<dcn::Float16>(channels, dcn::DType::kFloat16);
+    run_infinite_mask_of_a_tap<dcn::BFloat16>(channels, dcn::DType::kBFloat16);
     runs += 4;
   }
   std::printf("%s: %d runs, %d failures\n", dcn::cpu::instruction_set(), runs, failures);

@@ -18,24 +18,29 @@ constexpr int64_t kPiecesOfMemset = 64;
 // two parts. Every segment looks up where all its samples lie; every part has gradients of image and
 // weight of its own, which are added up in the end. How many there are depends on the problem and the
 // kernels alone, never on the number of threads.
-constexpr int64_t kWantedOwners = 8;
+struct Owners {
+  int64_t most_parts;
+  int64_t block_channels;
 
-int64_t most_parts(const Problem& p, const Kernels& kernels) {
-  constexpr int64_t kMostCopiedBytes = int64_t{32} << 20;
-  const int64_t image_bytes = p.in_channels * p.in_pixels() * kernels.arithmetic_bytes;
-  return image_bytes <= kMostCopiedBytes ? 2 : 1;
-}
+  Owners(const Problem& p, const Kernels& kernels, int64_t tiles) {
+    // With a larger image, what is kept from one call to the next (scratch.cpp) would not hold it all.
+    constexpr int64_t kMostCopiedBytes = int64_t{12} << 20;
+    const int64_t image_bytes = p.in_channels * p.in_pixels() * kernels.arithmetic_bytes;
+    most_parts = tiles > 1 && image_bytes <= kMostCopiedBytes ? kMostParts : 1;
+    // Whole vectors, at least.
+    block_channels = std::clamp(round_up(p.in_channels * most_parts / kWantedOwners, 8), 8 * most_parts,
+                                kBlockChannels);
+  }
 
-int64_t block_channels(const Problem& p, const Kernels& kernels) {
-  const int64_t parts = most_parts(p, kernels);
-  return std::clamp(round_up(p.in_channels * parts / kWantedOwners, 8), 8 * parts, kBlockChannels);
-}
+  int64_t parts(const OwnedLayout& layout) const {
+    const int64_t segments = layout.segments().size();
+    return std::min(divide_up(kWantedOwners, segments), most_parts);
+  }
 
-int64_t parts_of_pixels(const OwnedLayout& layout, const Kernels& kernels, int64_t tiles) {
-  const int64_t segments = layout.segments().size();
-  return std::clamp<int64_t>(kWantedOwners / segments, 1,
-                             std::min(tiles, most_parts(layout.get().problem, kernels)));
-}
+ private:
+  static constexpr int64_t kWantedOwners = 8;
+  static constexpr int64_t kMostParts = 2;  // as many as UnstageJob adds up
+};
 
 // The segments' slices.
 struct Slices {
@@ -57,18 +62,17 @@ struct Slices {
  private:
   void add_segment(const Problem& p, const Kernels& kernels, int64_t group, int64_t index,
                    const Segment& segment) {
-    // Each tap of a depthwise gradient takes whole vectors.
-    const int64_t stride = round_up(segment.channels, kernels.lanes);
-    const int64_t run = std::min(kPlannedTaps, kColumnChunk / stride);
+    const int64_t room = round_up(segment.channels, kernels.lanes);
+    const int64_t run = std::min(kPlannedTaps, kColumnChunk / room);
     // Channels come in order, so offset groups do too.
     if (static_cast<int64_t>(first_segment.size()) == segment.offset_group)
       first_segment.push_back(index);
     first_slice.push_back(static_cast<int64_t>(all.size()));
     for (int64_t tap = 0; tap < p.taps(); tap += run) {
       const int64_t taps = std::min(run, p.taps() - tap);
-      all.push_back({index, segment.channels, group, tap, taps,
+      all.push_back({index, segment.channels, group, tap, taps, room,
                      round_up(taps * segment.channels, kernels.lanes), padded_columns});
-      padded_columns += taps * stride;
+      padded_columns += taps * room;
     }
   }
 };
@@ -82,21 +86,22 @@ class Backward {
         executor_(executor),
         kernels_(kernels_for(problem.dtype)),
         depthwise_(is_depthwise(problem)),
-        layout_(problem, kernels_, block_channels(problem, kernels_)),
+        tile_(kBackwardPixels / kernels_.row_block * kernels_.row_block),
+        owners_(problem, kernels_, divide_up(problem.out_pixels(), tile_)),
+        layout_(problem, kernels_, owners_.block_channels),
         slices_(layout_, kernels_),
+        parts_(owners_.parts(layout_)),
         element_(kernels_.element_bytes),
         arithmetic_(kernels_.arithmetic_bytes),
         coordinate_(kernels_for(problem.coordinate_dtype).element_bytes),
-        tile_(kBackwardPixels / kernels_.row_block * kernels_.row_block),
-        parts_(parts_of_pixels(layout_, kernels_, divide_up(problem.out_pixels(), tile_))),
         column_outs_(depthwise_ ? 1 : layout_.get().padded_out),
         wants_data_(args.grad_input || args.grad_offset || args.grad_mask),
         wants_samples_(wants_data_ || args.grad_weight),
-        wants_weight_(wants_data_ || (depthwise_ && args.grad_weight)),
+        reads_weight_(wants_data_ || (depthwise_ && args.grad_weight)),
         staged_input_(wants_samples_ ? layout_.staged_elements() * arithmetic_ : 0),
         staged_grad_output_(wants_samples_ ? staged_grad_output_elements() * arithmetic_ : 0),
         staged_grad_input_(args.grad_input ? parts_ * layout_.staged_elements() * arithmetic_ : 0),
-        packed_weight_(wants_weight_ ? packed_elements() * arithmetic_ : 0),
+        packed_weight_(reads_weight_ ? packed_elements() * arithmetic_ : 0),
         grad_columns_(args.grad_weight ? parts_ * grad_columns_elements() * arithmetic_ : 0) {}
 
   void run() {
@@ -153,10 +158,10 @@ class Backward {
 
   // For all images.
   void add_beginning(Step* step) const {
-    if (wants_weight_ && depthwise_)
+    if (reads_weight_ && depthwise_)
       step->add(1,
                 [this](int64_t) { kernels_.pack_depthwise(p_, args_.weight, packed_weight_.data()); });
-    if (wants_weight_ && !depthwise_)
+    if (reads_weight_ && !depthwise_)
       step->add(slices_.all.size(), [this](int64_t i) {
         const Slice& slice = slices_.all[i];
         kernels_.pack_transposed(layout_.get(), slice, args_.weight, packed_weight(slice));
@@ -188,7 +193,7 @@ class Backward {
     SumRow job{};
     job.parts = rows.data();
     job.count = parts_;
-    job.elements = slice.taps * round_up(slice.channels, kernels_.lanes) * column_outs_;
+    job.elements = slice.taps * slice.tap_room * column_outs_;
     job.to = grad_columns(0, slice);
     job.dtype = arithmetic_ == 8 ? DType::kFloat64 : DType::kFloat32;
     kernels_.sum_rows(job);
@@ -240,57 +245,65 @@ class Backward {
                        std::min(padded - o, kernels_.panel_width));
   }
 
-  // All gradients that samples take part in. Sums for offset and mask are the gradients themselves
-  // where an offset group has one segment; elsewhere the segments' sums are added up, band by band of
-  // pixels, so that they need not all be held.
+  // All gradients that samples take part in, band by band of output pixels. Sums for offset and mask
+  // are the gradients themselves where an offset group has one segment; elsewhere the segments' sums
+  // are held for a band and added up. The bands are the same for whichever gradients are wanted, and so
+  // are they.
   void differentiate(int64_t n, const Step& preparing, const Step& finishing) const {
-    const int64_t segments = layout_.segments().size(), taps = p_.taps();
-    const bool held = (args_.grad_offset || args_.grad_mask) && !sums_are_gradients();
-    const int64_t pixel_bytes = segments * taps * 3 * arithmetic_;
+    const int64_t segments = layout_.segments().size(), pixels = p_.out_pixels();
+    const int64_t pixel_bytes = segments * p_.taps() * 3 * arithmetic_;
     const int64_t band =
-        held ? std::max<int64_t>(1, kSumBytes / pixel_bytes / tile_) * tile_ : p_.out_pixels();
+        std::min(std::max<int64_t>(1, kSumBytes / pixel_bytes / tile_) * tile_, pixels);
+    const bool held = (args_.grad_offset || args_.grad_mask) && !sums_are_gradients();
     // Not a multiple of a page: a sample's sums lie in different sets of the cache.
-    const int64_t stride = round_up(std::min(band, p_.out_pixels()), 32) + 16;
+    const int64_t stride = round_up(band, 32) + 16;
     const Scratch sums(held ? stride * pixel_bytes : 0);
-    for (int64_t first = 0; first < p_.out_pixels(); first += band) {
-      const int64_t end = std::min(first + band, p_.out_pixels());
+    const int64_t bands_at_once = held ? band : pixels;
+    for (int64_t first = 0; first < pixels; first += bands_at_once) {
+      const int64_t end = std::min(first + bands_at_once, pixels);
       std::vector<Step> steps;
       if (first == 0) steps.push_back(preparing);
       Step computing, summing;
       computing.add(segments * parts_, [&](int64_t i) {
-        const Scratch scratch(kernels_.backward_scratch_bytes);
-        const int64_t segment = i / parts_, part = i % parts_;
-        const int64_t tiles = divide_up(end - first, tile_);
-        const int64_t part_end = std::min(first + (part + 1) * tiles / parts_ * tile_, end);
-        for (int64_t s = slices_.first_slice[segment]; s < slices_.first_slice[segment + 1]; ++s)
-          for (int64_t pixel = first + part * tiles / parts_ * tile_; pixel < part_end;
-               pixel += tile_) {
-            const Slice& slice = slices_.all[s];
-            BackwardTile tile = this->tile(n, slice, part);
-            tile.first_pixel = pixel;
-            tile.pixels = std::min(tile_, part_end - pixel);
-            if (held)
-              for (int64_t kind = 0; kind < 3; ++kind)
-                tile.sums[kind] = {
-                    sums.bytes() +
-                        (((segment * taps + slice.first_tap) * 3 + kind) * stride + pixel - first) *
-                            arithmetic_,
-                    3 * stride};
-            else
-              sum_into_gradients(n, pixel, &tile);
-            tile.scratch = scratch.data();
-            depthwise_ ? kernels_.backward_depthwise_tile(tile) : kernels_.backward_tile(tile);
-          }
+        for (int64_t pixel = first; pixel < end; pixel += band)
+          differentiate_band(n, i / parts_, i % parts_, pixel, std::min(pixel + band, end),
+                             held ? &sums : nullptr, stride);
       });
       steps.push_back(computing);
       if (held) {
-        summing.add(p_.offset_group * taps,
+        summing.add(p_.offset_group * p_.taps(),
                     [&](int64_t i) { sum_segments(n, sums, stride, first, end, i); });
         steps.push_back(summing);
       }
-      if (end == p_.out_pixels()) steps.push_back(finishing);
+      if (end == pixels) steps.push_back(finishing);
       run_steps(executor_, steps);
     }
+  }
+
+  // One part of the pixels [first, end), for one segment. `sums`: [segment][tap][3][stride]; or null.
+  void differentiate_band(int64_t n, int64_t segment, int64_t part, int64_t first, int64_t end,
+                          const Scratch* sums, int64_t stride) const {
+    const Scratch scratch(kernels_.backward_scratch_bytes);
+    const int64_t tiles = divide_up(end - first, tile_);
+    const int64_t part_first = first + part * tiles / parts_ * tile_;
+    const int64_t part_end = std::min(first + (part + 1) * tiles / parts_ * tile_, end);
+    for (int64_t s = slices_.first_slice[segment]; s < slices_.first_slice[segment + 1]; ++s)
+      for (int64_t pixel = part_first; pixel < part_end; pixel += tile_) {
+        const Slice& slice = slices_.all[s];
+        BackwardTile tile = this->tile(n, slice, part);
+        tile.first_pixel = pixel;
+        tile.pixels = std::min(tile_, part_end - pixel);
+        if (sums) {
+          const int64_t row = (segment * p_.taps() + slice.first_tap) * 3;
+          for (int64_t kind = 0; kind < 3; ++kind)
+            tile.sums[kind] = {sums->bytes() + ((row + kind) * stride + pixel - first) * arithmetic_,
+                               3 * stride};
+        } else {
+          sum_into_gradients(n, pixel, &tile);
+        }
+        tile.scratch = scratch.data();
+        depthwise_ ? kernels_.backward_depthwise_tile(tile) : kernels_.backward_tile(tile);
+      }
   }
 
   BackwardTile tile(int64_t n, const Slice& slice, int64_t part) const {
@@ -301,7 +314,7 @@ class Backward {
     tile.source.mask = args_.mask ? at(args_.mask, n * mask_elements() * coordinate_) : nullptr;
     tile.slice = &slice;
     tile.staged_grad_output = staged_grad_output_.data();
-    tile.weight = wants_weight_ ? packed_weight(slice) : nullptr;
+    tile.weight = reads_weight_ ? packed_weight(slice) : nullptr;
     tile.staged_grad_input = args_.grad_input ? staged_grad_input(part) : nullptr;
     tile.grad_columns = args_.grad_weight ? grad_columns(part, slice) : nullptr;
     return tile;
@@ -370,14 +383,15 @@ class Backward {
   const Executor& executor_;
   const Kernels& kernels_;
   const bool depthwise_;
+  const int64_t tile_;
+  const Owners owners_;
   const OwnedLayout layout_;
   const Slices slices_;
+  const int64_t parts_;  // of the output pixels
   const int64_t element_, arithmetic_, coordinate_;
-  const int64_t tile_;
-  const int64_t parts_;
   const int64_t column_outs_;  // numbers of a weight gradient's column
   const bool wants_data_, wants_samples_;
-  const bool wants_weight_;  // the kernel of depthwise layers always takes it
+  const bool reads_weight_;  // the kernel of depthwise layers always does
   const Scratch staged_input_, staged_grad_output_, staged_grad_input_, packed_weight_, grad_columns_;
 };
 

@@ -6,7 +6,8 @@
 //   the gradient of the input, added to the corners; the columns       gives the columns again
 //   gradient of the weight += columns * grad_output                    a product over pixels
 //
-// A slice is owned by one task, so nothing needs to be atomic and the order of every sum is fixed.
+// What is added to belongs to one task, so nothing needs to be atomic and the order of every sum is
+// fixed.
 #pragma once
 
 #include "backward_sample.h"
@@ -21,7 +22,8 @@ struct BackwardScratch {
   GradientPlan<A> plans[kPlannedTaps];
   TapProducts<A> products[kPlannedTaps];
   A left[kBackwardPixels * kLeftStride];  // rows of grad_output; later the columns
-  A grad_columns[kBackwardPixels * kLeftStride];
+  A grad_columns[kBackwardPixels *
+                 kLeftStride];  // of depthwise layers: a tile's gradient of the weight
 };
 
 // One panel of the staged grad_output of the slice's group, from the tile's first pixel on.
@@ -66,7 +68,7 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
   }
 }
 
-// Gradients of offset, mask and input, and the columns where the weight's gradient needs them.
+// Gradients of offset, mask and input, and what `columns` makes of the samples.
 template <class A, class Columns>
 void differentiate_samples(const BackwardTile& tile, const Columns& columns,
                            BackwardScratch<A>* scratch) {

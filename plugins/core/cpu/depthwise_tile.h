@@ -73,29 +73,20 @@ void depthwise_tile(const ForwardTile& tile) {
   }
 }
 
-// Channels of one tap of the weight's gradient, with room for whole vectors.
-template <class A>
-DCN_INLINE int64_t depthwise_stride(const Slice& slice) {
-  return (slice.channels + kLanes<A> - 1) / kLanes<A> * kLanes<A>;
-}
-
 // Columns that are never stored: their gradient is grad_output times weight, and what the samples are
-// for is the weight's gradient. Vectors overrun a tap's channels: there, grad_output is zero, and the
-// gradient has room.
+// for is the weight's gradient. Vectors overrun a tap's channels as they do a staged pixel's; there is
+// as much room.
 template <class A>
 struct DepthwiseColumns {
-  const A* grad_output;  // [pixel], like the staged image
-  int64_t pixel_stride;
-  const A* weight;  // [tap][weight_stride]
+  const A* grad_output;  // [pixel][pixel_stride]
+  int64_t pixel_stride;  // of the staged image, too
+  const A* weight;       // [tap][weight_stride]
   int64_t weight_stride;
-  A* grad_weight;  // [tap][grad_stride], added to; null: not wanted
-  int64_t grad_stride;
+  A* grad_weight;  // [tap][pixel_stride], added to; null: not wanted
 
   // The staged grad_output has the image's segments, so that a slice finds its channels side by side.
   DCN_INLINE DepthwiseColumns(const BackwardTile& tile, A* grad_weight)
-      : weight_stride(tile.layout->problem.in_channels),
-        grad_weight(grad_weight),
-        grad_stride(depthwise_stride<A>(*tile.slice)) {
+      : weight_stride(tile.layout->problem.in_channels), grad_weight(grad_weight) {
     const Layout& layout = *tile.layout;
     const Segment& segment = layout.segments[tile.slice->segment];
     pixel_stride = segment.pixel_stride;
@@ -124,7 +115,7 @@ struct DepthwiseColumns {
   DCN_INLINE bool wanted() const { return grad_weight != nullptr; }
   DCN_INLINE At at(int64_t pixel, int64_t tap) const {
     return {grad_output + pixel * pixel_stride, weight + tap * weight_stride,
-            grad_weight ? grad_weight + tap * grad_stride : nullptr};
+            grad_weight ? grad_weight + tap * pixel_stride : nullptr};
   }
 };
 
@@ -132,14 +123,18 @@ template <class T>
 void backward_depthwise_tile(const BackwardTile& tile) {
   using A = Arithmetic<T>;
   auto* scratch = static_cast<BackwardScratch<A>*>(tile.scratch);
+  const Slice& slice = *tile.slice;
   // Added up for the tile first: with many pixels, small numbers would be lost beside a large sum.
   A* const grad_weight = tile.grad_columns ? scratch->grad_columns : nullptr;
-  const int64_t elements = tile.slice->taps * depthwise_stride<A>(*tile.slice);
+  const DepthwiseColumns<A> columns(tile, grad_weight);
   if (grad_weight)
-    for (int64_t i = 0; i < elements; ++i) grad_weight[i] = 0;
-  differentiate_samples(tile, DepthwiseColumns<A>(tile, grad_weight), scratch);
-  if (grad_weight)
-    for (int64_t i = 0; i < elements; ++i) static_cast<A*>(tile.grad_columns)[i] += grad_weight[i];
+    for (int64_t i = 0; i < slice.taps * columns.pixel_stride; ++i) grad_weight[i] = 0;
+  differentiate_samples(tile, columns, scratch);
+  if (!grad_weight) return;
+  for (int64_t tap = 0; tap < slice.taps; ++tap)
+    for (int64_t c = 0; c < slice.channels; ++c)
+      static_cast<A*>(tile.grad_columns)[tap * slice.tap_room + c] +=
+          grad_weight[tap * columns.pixel_stride + c];
 }
 
 // [C, 1, kH, kW] -> [tap][C]
@@ -161,7 +156,7 @@ void unpack_depthwise_gradient(const Layout& layout, const Slice& slice, const v
   for (int64_t c = 0; c < slice.channels; ++c)
     for (int64_t tap = 0; tap < slice.taps; ++tap)
       static_cast<T*>(grad_weight)[(first + c) * layout.problem.taps() + slice.first_tap + tap] =
-          Store<T>::from(static_cast<const A*>(grad_columns)[tap * depthwise_stride<A>(slice) + c]);
+          Store<T>::from(static_cast<const A*>(grad_columns)[tap * slice.tap_room + c]);
 }
 
 }  // namespace dcn::cpu::DCN_ISA

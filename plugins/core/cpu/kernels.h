@@ -109,13 +109,14 @@ struct ForwardTile {
   void* scratch;  // forward_scratch_bytes
 };
 
-// A run of taps of one segment, which one task of the backward pass owns. Its columns are (tap,
-// channel).
+// A run of taps of one segment, which a task of the backward pass goes through at a time. Its columns
+// are (tap, channel).
 struct Slice {
   int64_t segment;
   int64_t channels;  // the segment's
   int64_t group;
   int64_t first_tap, taps;
+  int64_t tap_room;  // channels, rounded up to whole vectors: what a tap has in the weight gradient
   int64_t padded_columns;  // taps * channels, rounded up to whole vectors
   int64_t packed_begin;    // where its packed transposed weight and its weight gradient begin
 };
@@ -131,13 +132,15 @@ struct BackwardTile {
   const Layout* layout;
   SampleSource source;
   const Slice* slice;
-  const void* staged_grad_output;  // [group][panel][oH*oW][panel width] of A
+  const void* staged_grad_output;  // [group][panel][oH*oW][panel width] of A; of depthwise layers, like
+                                   // the staged image: [segment][oH*oW][pixel stride]
   int64_t first_pixel, pixels;     // pixels <= kBackwardPixels
   const void* weight;              // pack_transposed; null: only the weight's gradient is wanted.
                                    // pack_depthwise, of depthwise layers, always
   void* staged_grad_input;         // like the staged image, or null
   SumsOfTaps sums[3];              // for offset y, offset x, mask
-  void* grad_columns;              // [slice column][padded_out] of A, added to; or null
+  void* grad_columns;              // [slice column][padded_out] of A, added to; or null. Of depthwise
+                                   // layers [tap][tap_room]
   void* scratch;                   // backward_scratch_bytes
 };
 
