@@ -20,6 +20,8 @@ from dcn_deploy.cli import output as consoles
 
 ROOT = Path(__file__).parent.parent
 
+OK, FAILED, BAD_INPUT, MISSING, UNEXPECTED = 0, 1, 2, 3, 4  # the exit codes
+
 
 class Result:
     """What a command printed, and its exit code."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import cli_folder
 import pytest
 import torch
 from command_line import Call, caller
@@ -20,9 +21,15 @@ def _fixed_seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder, which tests only add to. Some modules have one of their own instead."""
+    return cli_folder.make(tmp_path_factory.mktemp("user"))
+
+
 @pytest.fixture
 def cli(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
-    """The command line in this process, in the test module's own ``folder``."""
+    """The command line in this process, in the test module's ``folder``."""
     return caller(folder, monkeypatch, capfd)
 
 

@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from command_line import BAD_INPUT, FAILED, MISSING, OK
 from exported import Network
 
 import dcn_deploy
@@ -21,7 +22,6 @@ from dcn_deploy import tensorrt_plugins
 from dcn_deploy.cli import main
 from dcn_deploy.runtimes.tensorrt.host import gpu_problem
 
-OK, FAILED, BAD_INPUT, MISSING = 0, 1, 2, 3
 PROFILE = "image=1x6x16x16:2x6x20x24:4x6x40x40"
 
 

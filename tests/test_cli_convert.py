@@ -12,14 +12,12 @@ import onnx
 import onnx_models
 import pytest
 from cases import BY_NAME
-from command_line import Call, program
+from command_line import OK, Call, program
 from foreign_models import FOREIGN
 from node_problems import arrays_of
 
 from dcn_deploy.cli.output import BAD_INPUT, CHECK_FAILED
 from dcn_deploy.exporting import decomposition
-
-OK = 0
 
 
 @pytest.fixture

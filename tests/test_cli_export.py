@@ -11,14 +11,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from command_line import Call
+from command_line import BAD_INPUT, FAILED, OK, Call
 
 import dcn_deploy
 from dcn_deploy.cli.dynamic import dynamic_shapes
 from dcn_deploy.exporting import dynamo
 from dcn_deploy.model_inputs import InputError
-
-OK, FAILED, BAD_INPUT = 0, 1, 2
 
 MODELS = """
 import torch
