@@ -22,8 +22,8 @@ struct BackwardScratch {
   GradientPlan<A> plans[kPlannedTaps];
   TapProducts<A> products[kPlannedTaps];
   A left[kBackwardPixels * kLeftStride];  // rows of grad_output; later the columns
-  A grad_columns[kBackwardPixels *
-                 kLeftStride];  // of depthwise layers: a tile's gradient of the weight
+  // Of depthwise layers: a tile's gradient of the weight.
+  A grad_columns[kBackwardPixels * kLeftStride];
 };
 
 // One panel of the staged grad_output of the slice's group, from the tile's first pixel on.
