@@ -167,8 +167,9 @@ void backward_samples(const Corners<A>& corners, const GradientPlan<A>* plans, i
   if (kChannels > 0) at.channels = at.image.pixel_stride = kChannels;
   // For fewer channels than that it costs more than it brings.
   const bool asks_ahead = at.image.is_far && at.image.pixel_stride >= 16;
+  const int64_t distance = pixels_ahead(taps, at.image.pixel_stride);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t ahead = pixel_ahead(i, pixels);
+    const int64_t ahead = i + distance < pixels ? i + distance : i;
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (asks_ahead) at.prefetch(plans[tap], ahead);
       const Sample<A> sample(plans[tap], i, at.image);

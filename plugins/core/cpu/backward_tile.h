@@ -68,6 +68,17 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
   }
 }
 
+template <class A, class Columns>
+auto backward_samples_for(const Segment& segment) {
+  constexpr int kTail = kLanes<A> < 4 ? 4 : kLanes<A> < 8 ? kLanes<A> : 8;
+  if constexpr (kTwoCorners<A>)
+    if (segment.pixel_stride == 4) return backward_samples_of_four<A, Columns>;
+  return segment.channels == 8    ? backward_samples<A, Columns, kTail, 8>
+         : segment.channels == 16 ? backward_samples<A, Columns, kTail, 16>
+         : segment.channels == 32 ? backward_samples<A, Columns, kTail, 32>
+                                  : backward_samples<A, Columns, kTail>;
+}
+
 // Gradients of offset, mask and input, and what `columns` makes of the samples.
 template <class A, class Columns>
 void differentiate_samples(const BackwardTile& tile, const Columns& columns,
@@ -84,13 +95,8 @@ void differentiate_samples(const BackwardTile& tile, const Columns& columns,
   at.image = segment_image<A>(layout, tile.source.staged, segment);
   at.channels = slice.channels;
   if (tile.staged_grad_input) at.grad = static_cast<A*>(tile.staged_grad_input) + segment.staged_begin;
-  constexpr int kTail = kLanes<A> < 4 ? 4 : kLanes<A> < 8 ? kLanes<A> : 8;
-  const auto differentiate = segment.pixel_stride == 4 ? backward_samples_of_four<A, Columns>
-                             : segment.channels == 8   ? backward_samples<A, Columns, kTail, 8>
-                             : segment.channels == 16  ? backward_samples<A, Columns, kTail, 16>
-                             : segment.channels == 32  ? backward_samples<A, Columns, kTail, 32>
-                                                       : backward_samples<A, Columns, kTail>;
-  differentiate(at, scratch->plans, slice.taps, tile.pixels, columns, scratch->products);
+  backward_samples_for<A, Columns>(segment)(at, scratch->plans, slice.taps, tile.pixels, columns,
+                                            scratch->products);
   if (!tile.sums[0].first && !tile.sums[2].first) return;
   for (int64_t t = 0; t < slice.taps; ++t) {
     A* sums[3];

@@ -51,7 +51,7 @@ template <class T>
 void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t panel, void* packed) {
   const PhaseTimer timer(kPack);
   using A = Arithmetic<T>;
-  constexpr int N = 8;
+  constexpr int N = kTransposed<A>;
   const Problem& p = layout.problem;
   const int64_t taps = p.taps(), outs = p.group_out_channels();
   const int64_t row = p.group_in_channels() * taps;  // of the user's weight
@@ -115,7 +115,7 @@ template <class T>
 void unpack_weight_gradient(const Layout& layout, const Slice& slice, const void* grad_columns,
                             void* grad_weight) {
   using A = Arithmetic<T>;
-  constexpr int N = 8;
+  constexpr int N = kTransposed<A>;
   const int64_t outs = layout.problem.group_out_channels();
   const bool all_taps = slice.taps == layout.problem.taps();
   const int64_t runs = all_taps ? 1 : slice.channels;

@@ -66,20 +66,21 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
       source.mask ? static_cast<const C*>(source.mask) + row * out_pixels + first_pixel : nullptr;
   // The rows of the next tap are far away in memory, and too short for the hardware to foresee. Where
   // there are more offset groups, one tap ahead is too late: the same tap of the next group is asked
-  // for.
+  // for. To the second level only: a group's plans fill the first.
   const int64_t ahead = p.offset_group > 1 ? p.taps() : 1;
-  if (row + ahead < p.offset_group * p.taps()) {
-    prefetch_row(offset_y + 2 * ahead * out_pixels, pixels);
-    prefetch_row(offset_x + 2 * ahead * out_pixels, pixels);
-    if (mask) prefetch_row(mask + ahead * out_pixels, pixels);
-  }
+  const int64_t coming = row + ahead < p.offset_group * p.taps() ? ahead * out_pixels : 0;
 
   const int32_t tap_y = static_cast<int32_t>(tap / p.kernel_w * p.dilation_h);
   const int32_t tap_x = static_cast<int32_t>(tap % p.kernel_w * p.dilation_w);
   const int32_t in_h = static_cast<int32_t>(p.in_h), in_w = static_cast<int32_t>(p.in_w);
   const int32_t staged_w = static_cast<int32_t>(layout.staged_w);
-  for (int64_t i = 0; i < pixels; i += N) {
-    const int64_t count = pixels - i;
+  const int32_t origin = kBorder * (staged_w + 1);
+  const auto fill = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+    if (i % kLine<C> == 0) {
+      prefetch_far(offset_y + i + 2 * coming);
+      prefetch_far(offset_x + i + 2 * coming);
+      if (mask) prefetch_far(mask + i + coming);
+    }
     const auto y = sample_axis(load_lanes<C, N>(offset_y + i, count),
                                load_vec<Int>(positions.y + i) + tap_y, in_h);
     const auto x = sample_axis(load_lanes<C, N>(offset_x + i, count),
@@ -87,14 +88,17 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
     const V m = mask ? load_lanes<C, N>(mask + i, count) : V{} + A(1);
     const V bottom = y.fraction * m, top = (A(1) - y.fraction) * m;
     const V right = x.fraction, left = A(1) - x.fraction;
-    store_vec(plan->corner + i, (y.low + kBorder) * staged_w + x.low + kBorder);
+    store_vec(plan->corner + i, y.low * staged_w + x.low + origin);
     store_interleaved<A, N>(plan->weight[i], top * left, top * right, bottom * left, bottom * right);
     if constexpr (std::is_same_v<Plan, GradientPlan<A>>) {
       store_vec(plan->fraction_y + i, y.fraction);
       store_vec(plan->fraction_x + i, x.fraction);
       store_vec(plan->mask + i, m);
     }
-  }
+  };
+  int64_t i = 0;
+  for (; i + N <= pixels; i += N) fill(i, N);
+  if (i < pixels) fill(i, pixels - i);
 }
 
 template <class A, class Plan>
@@ -163,6 +167,10 @@ struct Sample {
   }
 };
 
+// Where pixels are four channels apart and a vector has room for two, two corners are read as one.
+template <class A>
+inline constexpr bool kTwoCorners = kLanes<A> >= 8;
+
 template <class A>
 DCN_INLINE Vec<A, 4> blend_of_four(Vec<A, 4> weight, Vec<A, 8> top, Vec<A, 8> bottom) {
   const Vec<A, 8> both = __builtin_shufflevector(weight, weight, 0, 0, 0, 0, 1, 1, 1, 1) * top +
@@ -171,7 +179,6 @@ DCN_INLINE Vec<A, 4> blend_of_four(Vec<A, 4> weight, Vec<A, 8> top, Vec<A, 8> bo
          __builtin_shufflevector(both, both, 4, 5, 6, 7);
 }
 
-// The values of a sample where pixels are four channels apart: two corners are one vector.
 template <class A>
 DCN_INLINE Vec<A, 4> sample_of_four(const TapPlan<A>& plan, int64_t pixel,
                                     const StagedImage<A>& image) {
@@ -209,11 +216,12 @@ struct ColumnRows {
   }
 };
 
-// The pixel whose samples are asked for while those of `pixel` are taken: when its turn comes, they
-// have arrived from beyond the second-level cache.
-DCN_INLINE int64_t pixel_ahead(int64_t pixel, int64_t pixels) {
-  constexpr int64_t kPixels = 4;
-  return pixel + kPixels < pixels ? pixel + kPixels : pixel;
+// How many pixels ahead samples are asked for, so that they have arrived from beyond the second-level
+// cache when their turn comes, which is the sooner the less a pixel takes.
+DCN_INLINE int64_t pixels_ahead(int64_t taps, int64_t pixel_stride) {
+  constexpr int64_t kValues = 1152, kMost = 12;
+  const int64_t pixels = kValues / (taps * pixel_stride);
+  return pixels < 1 ? 1 : pixels > kMost ? kMost : pixels;
 }
 
 // kPixelStride: the image's, where it is one of the usual ones, so that no loop over channels is left;
@@ -226,8 +234,9 @@ void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int6
   if (kPixelStride > 0) image.pixel_stride = kPixelStride;
   const int64_t read = kPixelStride > 0 ? kPixelStride : channels;
   const Rows rows(columns, channels);
+  const int64_t distance = pixels_ahead(taps, image.pixel_stride);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t ahead = pixel_ahead(i, pixels);
+    const int64_t ahead = i + distance < pixels ? i + distance : i;
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
       const Sample<Sum<E>> sample(plans[tap], i, image);
@@ -246,8 +255,9 @@ void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans,
   StagedImage<Sum<E>> image = given;
   image.pixel_stride = 4;
   const Rows rows(columns, channels);
+  const int64_t distance = pixels_ahead(taps, image.pixel_stride);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t ahead = pixel_ahead(i, pixels);
+    const int64_t ahead = i + distance < pixels ? i + distance : i;
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
       auto* to = rows.at(i, tap);
@@ -260,7 +270,9 @@ void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans,
 template <class E, bool kIsFar>
 auto gather_for(int64_t pixel_stride) {
   constexpr int N = kLanes<E>;
-  return pixel_stride == 4    ? gather_four<E, kIsFar>
+  if constexpr (kTwoCorners<Sum<E>>)
+    if (pixel_stride == 4) return gather_four<E, kIsFar>;
+  return pixel_stride == 4    ? gather<E, kIsFar, 4, 4>
          : pixel_stride == 8  ? gather<E, kIsFar, 8, 8>
          : pixel_stride == 16 ? gather<E, kIsFar, N, 16>
          : pixel_stride == 32 ? gather<E, kIsFar, N, 32>

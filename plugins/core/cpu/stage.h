@@ -73,16 +73,17 @@ template <class T>
 void stage(const StageJob& job) {
   const PhaseTimer timer(kStage);
   stage_border<T>(job);
+  constexpr int kWide = kTransposed<Arithmetic<T>>, kNarrow = kWide < 4 ? kWide : 4;
   const bool narrow = job.pixel_stride < 8;
-  const auto stage_some = narrow ? stage_channels<T, 4> : stage_channels<T, 8>;
-  for (int64_t c = 0; c < job.pixel_stride; c += narrow ? 4 : 8) stage_some(job, c);
+  const auto stage_some = narrow ? stage_channels<T, kNarrow> : stage_channels<T, kWide>;
+  for (int64_t c = 0; c < job.pixel_stride; c += narrow ? kNarrow : kWide) stage_some(job, c);
 }
 
 // Some rows of the first staged image, and of the second, where there is one.
 template <class T, bool kSum>
 void unstage_rows(const UnstageJob& job) {
   using A = Arithmetic<T>;
-  constexpr int N = 8;
+  constexpr int N = kTransposed<A>;
   const int64_t plane = job.height * job.width;
   const int64_t row_elements = (job.width + 2 * job.border) * job.pixel_stride;
   for (int64_t y = job.first_row; y < job.first_row + job.rows; ++y) {

@@ -40,6 +40,10 @@ inline constexpr int kDepthBlock = 1;  // a product takes a register before it i
 template <class A>
 inline constexpr int kLanes = kVectorBytes / sizeof(A);  // lanes of a full vector
 
+// Lanes of what is transposed.
+template <class A>
+inline constexpr int kTransposed = kLanes<A> < 8 ? kLanes<A> : 8;
+
 template <class A, int N>
 struct VecOf {
   typedef A type __attribute__((vector_size(N * sizeof(A))));
@@ -59,11 +63,19 @@ DCN_INLINE void store_vec(A* to, V v) {
   __builtin_memcpy(to, &v, sizeof v);
 }
 
+template <class A>
+inline constexpr int64_t kLine = 64 / sizeof(A);  // elements of a cache line
+
 // Asks for a row of memory ahead of its use.
 template <class A>
 DCN_INLINE void prefetch_row(const A* row, int64_t count) {
-  constexpr int64_t kLine = 64 / sizeof(A);
-  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(row + i);
+  for (int64_t i = 0; i < count; i += kLine<A>) __builtin_prefetch(row + i);
+}
+
+// Asks for a line of memory long ahead of its use: into the second-level cache only.
+template <class A>
+DCN_INLINE void prefetch_far(const A* line) {
+  __builtin_prefetch(line, 0, 2);
 }
 
 // Two bfloat16, the first one in the lower half: what is multiplied where one instruction adds the
@@ -186,49 +198,93 @@ DCN_INLINE void store_bfloat(uint16_t* to, Vec<float, N> v) {
   store_vec(to, __builtin_convertvector(v == v ? rounded : quiet, Vec<uint16_t, N>));
 }
 
-// a0 b0 a1 b1 ... of the lower (upper) halves of a and b.
-template <class V, int N, size_t... I>
-DCN_INLINE V interleave_lower(V a, V b, std::index_sequence<I...>) {
-  return __builtin_shufflevector(a, b, (I % 2 ? N + I / 2 : I / 2)...);
-}
-template <class V, int N, size_t... I>
-DCN_INLINE V interleave_upper(V a, V b, std::index_sequence<I...>) {
-  return __builtin_shufflevector(a, b, (I % 2 ? N + N / 2 + I / 2 : N / 2 + I / 2)...);
+// How many elements of two vectors one instruction shuffles at will: a block.
+#if defined(__AVX512F__)
+inline constexpr int kBlockBytes = 64;
+#else
+inline constexpr int kBlockBytes = 16;
+#endif
+template <class A, int N>
+inline constexpr int kBlock = N * sizeof(A) < kBlockBytes ? N : kBlockBytes / sizeof(A);
+
+// a0 b0 a1 b1 ... of the lower (upper) halves of each block of a and b.
+template <class A, int N, bool kUpper, size_t... I>
+DCN_INLINE Vec<A, N> interleave(Vec<A, N> a, Vec<A, N> b, std::index_sequence<I...>) {
+  constexpr int B = kBlock<A, N>;
+  return __builtin_shufflevector(a, b, (I % 2 * N + I / B * B + kUpper * B / 2 + I % B / 2)...);
 }
 
-// Transposes N vectors of N lanes: log2(N) rounds of interleaving row i with row i + N/2.
-template <class A, int N>
-DCN_INLINE void transpose(Vec<A, N> (&rows)[N]) {
-  using V = Vec<A, N>;
-  for (int round = 1; round < N; round *= 2) {
-    V next[N];
-    for (int i = 0; i < N / 2; ++i) {
-      next[2 * i] = interleave_lower<V, N>(rows[i], rows[i + N / 2], std::make_index_sequence<N>{});
-      next[2 * i + 1] = interleave_upper<V, N>(rows[i], rows[i + N / 2], std::make_index_sequence<N>{});
+// And back: the even (odd) elements of each block of a, then of b.
+template <class A, int N, bool kOdd, size_t... I>
+DCN_INLINE Vec<A, N> every_second(Vec<A, N> a, Vec<A, N> b, std::index_sequence<I...>) {
+  constexpr int B = kBlock<A, N>;
+  return __builtin_shufflevector(a, b, (I % B / (B / 2) * N + I / B * B + I % (B / 2) * 2 + kOdd)...);
+}
+
+// Every first (second) of two runs of S elements, of a and b in turn.
+template <class A, int N, int S, bool kSecond, size_t... I>
+DCN_INLINE Vec<A, N> exchange(Vec<A, N> a, Vec<A, N> b, std::index_sequence<I...>) {
+  return __builtin_shufflevector(a, b, (I / S % 2 * (N - S) + I + kSecond * S)...);
+}
+
+// Blocks of S elements on both sides of the diagonal change places; so do those of 2S.
+template <class A, int N, int S>
+DCN_INLINE void exchange_blocks(Vec<A, N> (&rows)[N]) {
+  if constexpr (S < N) {
+    const auto index = std::make_index_sequence<N>{};
+    for (int i = 0; i < N; ++i) {
+      if (i / S % 2) continue;
+      const Vec<A, N> above = rows[i], below = rows[i + S];
+      rows[i] = exchange<A, N, S, false>(above, below, index);
+      rows[i + S] = exchange<A, N, S, true>(above, below, index);
     }
-    for (int i = 0; i < N; ++i) rows[i] = next[i];
+    exchange_blocks<A, N, 2 * S>(rows);
   }
 }
 
-// Every second lane of both, from `kFirst` on.
-template <class V, int N, int kFirst, size_t... I>
-DCN_INLINE V every_second(V a, V b, std::index_sequence<I...>) {
-  return __builtin_shufflevector(a, b, (2 * I + kFirst)...);
+// Transposes N vectors of N lanes: first the blocks, each in log2(B) rounds of interleaving its row i
+// with its row i + B/2, then where they are.
+template <class A, int N>
+DCN_INLINE void transpose(Vec<A, N> (&rows)[N]) {
+  constexpr int B = kBlock<A, N>;
+  const auto index = std::make_index_sequence<N>{};
+  for (int round = 1; round < B; round *= 2) {
+    Vec<A, N> next[N];
+    for (int block = 0; block < N; block += B)
+      for (int i = 0; i < B / 2; ++i) {
+        const Vec<A, N> a = rows[block + i], b = rows[block + i + B / 2];
+        next[block + 2 * i] = interleave<A, N, false>(a, b, index);
+        next[block + 2 * i + 1] = interleave<A, N, true>(a, b, index);
+      }
+    for (int i = 0; i < N; ++i) rows[i] = next[i];
+  }
+  exchange_blocks<A, N, B>(rows);
 }
 
 // Four vectors to N rows of four: lane i of each in row i.
 template <class A, int N>
 DCN_INLINE void store_interleaved(A* to, Vec<A, N> a, Vec<A, N> b, Vec<A, N> c, Vec<A, N> d) {
   using V = Vec<A, N>;
+  constexpr int B = kBlock<A, N>;
   const auto index = std::make_index_sequence<N>{};
-  const V ac_lower = interleave_lower<V, N>(a, c, index),
-          ac_upper = interleave_upper<V, N>(a, c, index);
-  const V bd_lower = interleave_lower<V, N>(b, d, index),
-          bd_upper = interleave_upper<V, N>(b, d, index);
-  store_vec(to + 0 * N, interleave_lower<V, N>(ac_lower, bd_lower, index));
-  store_vec(to + 1 * N, interleave_upper<V, N>(ac_lower, bd_lower, index));
-  store_vec(to + 2 * N, interleave_lower<V, N>(ac_upper, bd_upper, index));
-  store_vec(to + 3 * N, interleave_upper<V, N>(ac_upper, bd_upper, index));
+  const V ac_lower = interleave<A, N, false>(a, c, index),
+          ac_upper = interleave<A, N, true>(a, c, index);
+  const V bd_lower = interleave<A, N, false>(b, d, index),
+          bd_upper = interleave<A, N, true>(b, d, index);
+  const V rows[4] = {interleave<A, N, false>(ac_lower, bd_lower, index),
+                     interleave<A, N, true>(ac_lower, bd_lower, index),
+                     interleave<A, N, false>(ac_upper, bd_upper, index),
+                     interleave<A, N, true>(ac_upper, bd_upper, index)};
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (B == N)
+      store_vec(to + i * N, rows[i]);
+    else {
+      static_assert(2 * B == N);
+      const V even = rows[i % 2 * 2], odd = rows[i % 2 * 2 + 1];
+      store_vec(to + i * N, i < 2 ? exchange<A, N, B, false>(even, odd, index)
+                                  : exchange<A, N, B, true>(even, odd, index));
+    }
+  }
 }
 
 // And back.
@@ -236,17 +292,26 @@ template <class A, int N>
 DCN_INLINE void load_interleaved(const A* from, Vec<A, N>* a, Vec<A, N>* b, Vec<A, N>* c,
                                  Vec<A, N>* d) {
   using V = Vec<A, N>;
+  constexpr int B = kBlock<A, N>;
   const auto index = std::make_index_sequence<N>{};
   V rows[4];
   for (int i = 0; i < 4; ++i) rows[i] = load_vec<V>(from + i * N);
-  const V ac_lower = every_second<V, N, 0>(rows[0], rows[1], index);
-  const V ac_upper = every_second<V, N, 0>(rows[2], rows[3], index);
-  const V bd_lower = every_second<V, N, 1>(rows[0], rows[1], index);
-  const V bd_upper = every_second<V, N, 1>(rows[2], rows[3], index);
-  *a = every_second<V, N, 0>(ac_lower, ac_upper, index);
-  *c = every_second<V, N, 1>(ac_lower, ac_upper, index);
-  *b = every_second<V, N, 0>(bd_lower, bd_upper, index);
-  *d = every_second<V, N, 1>(bd_lower, bd_upper, index);
+  if constexpr (B < N) {
+    static_assert(2 * B == N);
+    const V lower[2] = {rows[0], rows[1]}, upper[2] = {rows[2], rows[3]};
+    for (int i = 0; i < 2; ++i) {
+      rows[2 * i] = exchange<A, N, B, false>(lower[i], upper[i], index);
+      rows[2 * i + 1] = exchange<A, N, B, true>(lower[i], upper[i], index);
+    }
+  }
+  const V ac_lower = every_second<A, N, false>(rows[0], rows[1], index);
+  const V ac_upper = every_second<A, N, false>(rows[2], rows[3], index);
+  const V bd_lower = every_second<A, N, true>(rows[0], rows[1], index);
+  const V bd_upper = every_second<A, N, true>(rows[2], rows[3], index);
+  *a = every_second<A, N, false>(ac_lower, ac_upper, index);
+  *c = every_second<A, N, true>(ac_lower, ac_upper, index);
+  *b = every_second<A, N, false>(bd_lower, bd_upper, index);
+  *d = every_second<A, N, true>(bd_lower, bd_upper, index);
 }
 
 // The first `count` lanes; the others are zero.
