@@ -34,8 +34,8 @@ struct GradOutputPanel {
 
   DCN_INLINE GradOutputPanel(const BackwardTile& tile, int64_t first_out) {
     const Layout& layout = *tile.layout;
-    const int64_t pixels = layout.problem.out_pixels(), left = layout.padded_out - first_out;
-    width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
+    const int64_t pixels = layout.problem.out_pixels();
+    width = panel_width<A>(layout.padded_out, first_out);
     rows = static_cast<const A*>(tile.staged_grad_output) +
            (tile.slice->group * layout.padded_out + first_out) * pixels + tile.first_pixel * width;
   }
@@ -59,8 +59,7 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
                     load_vec<Vec<A>>(panel.rows + i * panel.width + j));
     }
     for (int64_t column = 0; column < tile.slice->padded_columns; column += kPanelWidth<A>) {
-      const int64_t left = tile.slice->padded_columns - column;
-      const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
+      const int64_t width = panel_width<A>(tile.slice->padded_columns, column);
       multiply_panel<A, Left::kRows>({depth, scratch->left, weight + column * outs + o * width, width,
                                       scratch->grad_columns + column, kLeftStride, o > 0},
                                      tile.pixels, width / kLanes<A>);
@@ -132,9 +131,10 @@ void add_weight_gradient(const BackwardTile& tile, BackwardScratch<A>* scratch) 
   const int64_t padded_out = tile.layout->padded_out;
   for (int64_t o = 0; o < padded_out; o += kPanelWidth<A>) {
     const GradOutputPanel<A> panel(tile, o);
-    multiply_panel<A, Left::kColumns>({tile.pixels, scratch->left, panel.rows, panel.width,
-                                       static_cast<A*>(tile.grad_columns) + o, padded_out, true},
-                                      tile.slice->taps * tile.slice->channels, panel.width / kLanes<A>);
+    multiply_panel<A, Left::kColumns>(
+        {tile.pixels, scratch->left, panel.rows, panel.width,
+         static_cast<A*>(tile.grad_columns) + o * tile.slice->padded_columns, panel.width, true},
+        tile.slice->taps * tile.slice->channels, panel.width / kLanes<A>);
   }
 }
 

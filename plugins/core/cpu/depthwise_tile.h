@@ -69,7 +69,7 @@ void depthwise_tile(const ForwardTile& tile) {
         }
       }
     }
-    write_block<T>(tile, block, scratch->results, result_stride);
+    write_block<T>(tile, block, {scratch->results, result_stride, kPanelWidth<A>});
   }
 }
 

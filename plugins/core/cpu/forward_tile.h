@@ -15,7 +15,7 @@ struct ForwardScratch {
   TilePositions positions;
   TapPlan<Sum<E>> plans[kPlannedTaps];
   E columns[kTilePixels * kLeftStride];
-  Sum<E> results[kTilePixels * kOutputBlock + kSlack];  // [pixel][output channel of the block]
+  Sum<E> results[kTilePixels * kOutputBlock + kSlack];  // as Results says
 };
 
 // Plans of one offset group, made when first asked for.
@@ -96,6 +96,20 @@ class ColumnCursor {
   int64_t tap_ = 0;
 };
 
+// Sums of one tile for the output channels of a block. Panel after panel, so that those which are
+// summed up together lie together: rows of all channels would often share cache sets. Of a depthwise
+// layer the panels lie side by side, in rows of all channels.
+template <class A>
+struct Results {
+  const A* first;
+  int64_t pixel_stride;
+  int64_t panel_stride;
+
+  const A* at(int64_t channel) const {
+    return first + channel / kPanelWidth<A> * panel_stride + channel % kPanelWidth<A>;
+  }
+};
+
 // Results and bias of N output channels to the user's order.
 template <class T, int N>
 void write_channels(const ForwardTile& tile, const Arithmetic<T>* results, int64_t result_stride,
@@ -117,8 +131,8 @@ void write_channels(const ForwardTile& tile, const Arithmetic<T>* results, int64
 }
 
 template <class T>
-void write_block(const ForwardTile& tile, const OutputBlock& block, const Arithmetic<T>* results,
-                 int64_t result_stride) {
+void write_block(const ForwardTile& tile, const OutputBlock& block,
+                 const Results<Arithmetic<T>>& results) {
   const PhaseTimer timer(kStore);
   using A = Arithmetic<T>;
   constexpr int N = kTransposed<A>;
@@ -129,7 +143,7 @@ void write_block(const ForwardTile& tile, const OutputBlock& block, const Arithm
     const int64_t channels = block.count - o;
     Vec<A, N> bias{};
     if (tile.bias) bias = load_lanes<T, N>(static_cast<const T*>(tile.bias) + first_out + o, channels);
-    write_channels<T, N>(tile, results + o, result_stride, bias, channels,
+    write_channels<T, N>(tile, results.at(o), results.pixel_stride, bias, channels,
                          output + (first_out + o) * tile.output_strides.channel);
   }
 }
@@ -152,15 +166,15 @@ void forward_tile(const ForwardTile& tile) {
       depth = cursor.sample(scratch->columns);
       const PhaseTimer timer(kMultiply);
       for (int64_t o = 0; o < padded; o += kPanel) {
-        const int64_t width = padded - o < kPanel ? padded - o : kPanel;
+        const int64_t width = panel_width<E>(padded, o);
         const E* panel = packed + (block.first + o) * group_k + k * width;
         const bool ask_ahead = layout.weight_is_far && o + 2 * kPanel <= padded;
         multiply_panel<E, Left::kRows>(
-            {depth, scratch->columns, panel, width, scratch->results + o, padded, k > 0}, tile.pixels,
-            width / kVector, ask_ahead ? panel + group_k * kPanel : nullptr);
+            {depth, scratch->columns, panel, width, scratch->results + o * kTilePixels, kPanel, k > 0},
+            tile.pixels, width / kVector, ask_ahead ? panel + group_k * kPanel : nullptr);
       }
     }
-    write_block<T>(tile, block, scratch->results, padded);
+    write_block<T>(tile, block, {scratch->results, kPanel, kPanel * kTilePixels});
   }
 }
 

@@ -13,6 +13,12 @@ inline constexpr int kPanelVectors = 2;
 template <class A>
 inline constexpr int64_t kPanelWidth = kPanelVectors * kLanes<A>;
 
+// Width of the panel that begins at column `first` of `columns`, which are whole vectors.
+template <class A>
+DCN_INLINE int64_t panel_width(int64_t columns, int64_t first) {
+  return columns - first < kPanelWidth<A> ? columns - first : kPanelWidth<A>;
+}
+
 // Row length of a left matrix: not a power of two, so that rows do not share cache sets; the excess
 // takes what the last vector of a row overruns.
 inline constexpr int64_t kLeftStride = kColumnChunk + 16;

@@ -139,8 +139,8 @@ struct BackwardTile {
                                    // pack_depthwise, of depthwise layers, always
   void* staged_grad_input;         // like the staged image, or null
   SumsOfTaps sums[3];              // for offset y, offset x, mask
-  void* grad_columns;              // [slice column][padded_out] of A, added to; or null. Of depthwise
-                                   // layers [tap][tap_room]
+  void* grad_columns;              // [panel of O][slice column][panel width] of A, added to; or null.
+                                   // Of depthwise layers [tap][tap_room]
   void* scratch;                   // backward_scratch_bytes
 };
 

@@ -29,9 +29,9 @@ struct PanelRows {
 };
 
 // N outputs, of which `outs` exist, by N weights, of which `values` exist: from rows to columns.
-// kWhole: all of them do, and columns are N wide.
+// kWhole: all of them do.
 template <class T, int N, bool kWhole>
-DCN_INLINE void pack_block(const T* from, int64_t row, int64_t outs, int64_t values, int64_t columns,
+DCN_INLINE void pack_block(const T* from, int64_t row, int64_t outs, int64_t values,
                            PanelRows<Arithmetic<T>>* to) {
   using A = Arithmetic<T>;
   Vec<A, N> block[N] = {};
@@ -40,13 +40,13 @@ DCN_INLINE void pack_block(const T* from, int64_t row, int64_t outs, int64_t val
   transpose<A, N>(block);
   for (int i = 0; i < N; ++i)
     if (kWhole || i < values) {
-      store_lanes<A, N>(to->at, block[i], kWhole ? N : columns);
+      store_vec(to->at, block[i]);
       to->advance();
     }
 }
 
 // [O, C/group, kH, kW] -> one panel, [K of the group][panel width], zeros beyond the last channel.
-// Blocks of 8 outputs by 8 consecutive weights are transposed, so that both sides move whole vectors.
+// Blocks of outputs by consecutive weights are transposed, so that both sides move whole vectors.
 template <class T>
 void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t panel, void* packed) {
   const PhaseTimer timer(kPack);
@@ -56,8 +56,7 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
   const int64_t taps = p.taps(), outs = p.group_out_channels();
   const int64_t row = p.group_in_channels() * taps;  // of the user's weight
   const int64_t first_out = panel * kPanelWidth<A>;
-  const int64_t left = layout.padded_out - first_out;
-  const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
+  const int64_t width = panel_width<A>(layout.padded_out, first_out);
   A* to_panel = static_cast<A*>(packed) + (group * layout.padded_out + first_out) * layout.group_k;
   for (int64_t s = layout.group_segments[group]; s < layout.group_segments[group + 1]; ++s) {
     const Segment& segment = layout.segments[s];
@@ -66,13 +65,11 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
       const T* from = static_cast<const T*>(weight) + (group * outs + first_out + o) * row +
                       (segment.first_channel - group * p.group_in_channels()) * taps;
       PanelRows<A> to(to_panel + segment.k_begin * width + o, segment, taps, width);
-      // The narrowest panel may be less than a block wide.
-      const int64_t own_outs = outs - first_out - o, columns = width - o < N ? width - o : N;
+      const int64_t own_outs = outs - first_out - o;
       int64_t v = 0;
-      if (own_outs >= N && columns == N)
-        for (; v + N <= values; v += N) pack_block<T, N, true>(from + v, row, N, N, N, &to);
-      for (; v < values; v += N)
-        pack_block<T, N, false>(from + v, row, own_outs, values - v, columns, &to);
+      if (own_outs >= N)
+        for (; v + N <= values; v += N) pack_block<T, N, true>(from + v, row, N, N, &to);
+      for (; v < values; v += N) pack_block<T, N, false>(from + v, row, own_outs, values - v, &to);
     }
   }
 }
@@ -93,24 +90,29 @@ void pack_transposed(const Layout& layout, const Slice& slice, const void* weigh
   const PhaseTimer timer(kPack);
   using A = Arithmetic<T>;
   const int64_t outs = layout.problem.group_out_channels(), taps = layout.problem.taps();
-  A columns[kColumnChunk + kLanes<A>] = {};
-  for (int64_t o = 0; o < outs; ++o) {
-    const T* from = static_cast<const T*>(weight) + weight_index(layout, slice, o, 0, 0);
-    for (int64_t tap = 0; tap < slice.taps; ++tap)
-      for (int64_t channel = 0; channel < slice.channels; ++channel)
-        columns[tap * slice.channels + channel] = load(from[channel * taps + tap]);
+  // Some outputs at a time: a panel's rows are written in runs.
+  constexpr int64_t kOuts = 8;
+  A columns[kOuts][kColumnChunk + kLanes<A>] = {};
+  for (int64_t o = 0; o < outs; o += kOuts) {
+    const int64_t rows = outs - o < kOuts ? outs - o : kOuts;
+    for (int64_t row = 0; row < rows; ++row) {
+      const T* from = static_cast<const T*>(weight) + weight_index(layout, slice, o + row, 0, 0);
+      for (int64_t tap = 0; tap < slice.taps; ++tap)
+        for (int64_t channel = 0; channel < slice.channels; ++channel)
+          columns[row][tap * slice.channels + channel] = load(from[channel * taps + tap]);
+    }
     for (int64_t first = 0; first < slice.padded_columns; first += kPanelWidth<A>) {
-      const int64_t left = slice.padded_columns - first;
-      const int64_t width = left < kPanelWidth<A> ? left : kPanelWidth<A>;
-      for (int64_t i = 0; i < width; i += kLanes<A>)
-        store_vec(static_cast<A*>(packed) + first * outs + o * width + i,
-                  load_vec<Vec<A>>(columns + first + i));
+      const int64_t width = panel_width<A>(slice.padded_columns, first);
+      A* to = static_cast<A*>(packed) + first * outs + o * width;
+      for (int64_t row = 0; row < rows; ++row, to += width)
+        for (int64_t i = 0; i < width; i += kLanes<A>)
+          store_vec(to + i, load_vec<Vec<A>>(columns[row] + first + i));
     }
   }
 }
 
-// [slice column][padded_out] -> the user's order, in transposed blocks as in pack_panel(). Where the
-// slice has all taps, the weights of all its channels are one run in that order.
+// [panel of O][slice column][panel width] -> the user's order, in transposed blocks as in pack_panel().
+// Where the slice has all taps, the weights of all its channels are one run in that order.
 template <class T>
 void unpack_weight_gradient(const Layout& layout, const Slice& slice, const void* grad_columns,
                             void* grad_weight) {
@@ -120,15 +122,17 @@ void unpack_weight_gradient(const Layout& layout, const Slice& slice, const void
   const bool all_taps = slice.taps == layout.problem.taps();
   const int64_t runs = all_taps ? 1 : slice.channels;
   const int64_t values = all_taps ? slice.channels * slice.taps : slice.taps;
-  for (int64_t o = 0; o < outs; o += N)
+  for (int64_t o = 0; o < outs; o += N) {
+    const int64_t panel = o / kPanelWidth<A> * kPanelWidth<A>;
+    const int64_t width = panel_width<A>(layout.padded_out, panel);
+    const A* from = static_cast<const A*>(grad_columns) + panel * slice.padded_columns + (o - panel);
     for (int64_t run = 0; run < runs; ++run) {
       int64_t channel = run, tap = 0;
       for (int64_t v = 0; v < values; v += N) {
         Vec<A, N> block[N] = {};
         for (int i = 0; i < N && v + i < values; ++i) {
           const int64_t column = tap * slice.channels + channel;
-          block[i] = load_lanes<A, N>(
-              static_cast<const A*>(grad_columns) + column * layout.padded_out + o, outs - o);
+          block[i] = load_lanes<A, N>(from + column * width, outs - o);
           if (++tap == slice.taps) {
             tap = 0;
             ++channel;
@@ -141,6 +145,7 @@ void unpack_weight_gradient(const Layout& layout, const Slice& slice, const void
               values - v);
       }
     }
+  }
 }
 
 }  // namespace dcn::cpu::DCN_ISA
