@@ -96,12 +96,13 @@ def test_gradcheck(name: str) -> None:
     assert gradcheck(function, present, fast_mode=True)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("wanted", range(5))
 @pytest.mark.parametrize("case", [BY_NAME["asymmetric"], *PARTS], ids=lambda case: case.name)
-def test_one_gradient_alone_is_the_same(case: Case, wanted: int) -> None:
-    every = with_gradients(make_inputs(case, torch.float32))
+def test_one_gradient_alone_is_the_same(case: Case, wanted: int, dtype: torch.dtype) -> None:
+    every = with_gradients(make_inputs(case, dtype))
     run(case, every).square().sum().backward()
-    alone = make_inputs(case, torch.float32)
+    alone = make_inputs(case, dtype)
     tensor = alone.tensors()[wanted]
     assert tensor is not None
     tensor.requires_grad_()

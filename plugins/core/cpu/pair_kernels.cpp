@@ -18,8 +18,7 @@ void pack_pair_panel(const Layout& layout, const void* weight, int64_t group, in
   const Problem& p = layout.problem;
   const int64_t taps = p.taps(), outs = p.group_out_channels(), per_group = p.group_in_channels();
   const int64_t first_out = panel * kPanelWidth<Pair>;
-  const int64_t left = layout.padded_out - first_out;
-  const int64_t width = left < kPanelWidth<Pair> ? left : kPanelWidth<Pair>;
+  const int64_t width = panel_width<Pair>(layout.padded_out, first_out);
   const int64_t written = outs - first_out < width ? outs - first_out : width;
   BFloat16* to_panel =
       static_cast<BFloat16*>(packed) + (group * layout.padded_out + first_out) * layout.group_k;

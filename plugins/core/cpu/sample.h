@@ -66,7 +66,8 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
       source.mask ? static_cast<const C*>(source.mask) + row * out_pixels + first_pixel : nullptr;
   // The rows of the next tap are far away in memory, and too short for the hardware to foresee. Where
   // there are more offset groups, one tap ahead is too late: the same tap of the next group is asked
-  // for. To the second level only: a group's plans fill the first.
+  // for. To the second level only: a group's plans fill the first. Where none comes, the row itself is:
+  // cheaper than to decide in the loop.
   const int64_t ahead = p.offset_group > 1 ? p.taps() : 1;
   const int64_t coming = row + ahead < p.offset_group * p.taps() ? ahead * out_pixels : 0;
 
@@ -219,8 +220,8 @@ struct ColumnRows {
 // How many pixels ahead samples are asked for, so that they have arrived from beyond the second-level
 // cache when their turn comes, which is the sooner the less a pixel takes.
 DCN_INLINE int64_t pixels_ahead(int64_t taps, int64_t pixel_stride) {
-  constexpr int64_t kValues = 1152, kMost = 12;
-  const int64_t pixels = kValues / (taps * pixel_stride);
+  constexpr int64_t kElements = 1152, kMost = 12;
+  const int64_t pixels = kElements / (taps * pixel_stride);
   return pixels < 1 ? 1 : pixels > kMost ? kMost : pixels;
 }
 
@@ -270,10 +271,13 @@ void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans,
 template <class E, bool kIsFar>
 auto gather_for(int64_t pixel_stride) {
   constexpr int N = kLanes<E>;
-  if constexpr (kTwoCorners<Sum<E>>)
-    if (pixel_stride == 4) return gather_four<E, kIsFar>;
-  return pixel_stride == 4    ? gather<E, kIsFar, 4, 4>
-         : pixel_stride == 8  ? gather<E, kIsFar, 8, 8>
+  if (pixel_stride == 4) {
+    if constexpr (kTwoCorners<Sum<E>>)
+      return gather_four<E, kIsFar>;
+    else
+      return gather<E, kIsFar, 4, 4>;
+  }
+  return pixel_stride == 8    ? gather<E, kIsFar, 8, 8>
          : pixel_stride == 16 ? gather<E, kIsFar, N, 16>
          : pixel_stride == 32 ? gather<E, kIsFar, N, 32>
                               : gather<E, kIsFar, N>;

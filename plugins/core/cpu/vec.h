@@ -198,7 +198,8 @@ DCN_INLINE void store_bfloat(uint16_t* to, Vec<float, N> v) {
   store_vec(to, __builtin_convertvector(v == v ? rounded : quiet, Vec<uint16_t, N>));
 }
 
-// How many elements of two vectors one instruction shuffles at will: a block.
+// How far the shuffles of two vectors reach in one instruction: all of a vector, or the same 16 bytes
+// of both. That many elements are a block here.
 #if defined(__AVX512F__)
 inline constexpr int kBlockBytes = 64;
 #else
