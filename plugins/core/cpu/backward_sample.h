@@ -134,10 +134,12 @@ DCN_INLINE Vec<A, 4> backward_of_four(const TapPlan<A>& plan, int64_t pixel, con
   if (at.grad) {
     A* const to = at.grad + first;
     A* const below = to + at.image.row_stride;
-    store_vec(to, load_vec<V>(to) + w[0] * g);
-    store_vec(to + 4, load_vec<V>(to + 4) + w[1] * g);
-    store_vec(below, load_vec<V>(below) + w[2] * g);
-    store_vec(below + 4, load_vec<V>(below + 4) + w[3] * g);
+    // Weights straight from memory to all lanes.
+    const A* const weight = plan.weight[pixel];
+    store_vec(to, load_vec<V>(to) + weight[0] * g);
+    store_vec(to + 4, load_vec<V>(to + 4) + weight[1] * g);
+    store_vec(below, load_vec<V>(below) + weight[2] * g);
+    store_vec(below + 4, load_vec<V>(below + 4) + weight[3] * g);
   }
   const Vec<A, 8> g_twice = __builtin_shufflevector(g, g, 0, 1, 2, 3, 0, 1, 2, 3);
   const Vec<A, 8> lefts = __builtin_shufflevector(top, bottom, 0, 1, 2, 3, 8, 9, 10, 11);

@@ -6,6 +6,7 @@
 #include "gemm.h"
 #include "phases.h"
 #include "sample.h"
+#include "shuffle.h"
 
 namespace dcn::cpu::DCN_ISA {
 

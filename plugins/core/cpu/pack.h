@@ -5,6 +5,7 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "phases.h"
+#include "shuffle.h"
 
 namespace dcn::cpu::DCN_ISA {
 

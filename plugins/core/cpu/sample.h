@@ -8,6 +8,7 @@
 #include "gemm.h"
 #include "kernels.h"
 #include "sampling.h"
+#include "shuffle.h"
 
 namespace dcn::cpu::DCN_ISA {
 

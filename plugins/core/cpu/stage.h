@@ -8,6 +8,7 @@
 #include "convert.h"
 #include "kernels.h"
 #include "phases.h"
+#include "shuffle.h"
 
 namespace dcn::cpu::DCN_ISA {
 
