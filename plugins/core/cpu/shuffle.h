@@ -132,6 +132,16 @@ DCN_INLINE Vec<A, N> first_lanes(Vec<A, N> v, int64_t count) {
   return load_vec<Vec<Index, N>>(lanes) < static_cast<Index>(count) ? v : Vec<A, N>{};
 }
 
+template <class A, int N, class V, size_t... I>
+DCN_INLINE Vec<A, N> lower_lanes(V v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, I...);
+}
+// The first N lanes.
+template <class A, int N, class V>
+DCN_INLINE Vec<A, N> lower_lanes(V v) {
+  return lower_lanes<A, N>(v, std::make_index_sequence<N>{});
+}
+
 template <class A, int N, size_t... I>
 DCN_INLINE Vec<A, N / 2> add_halves(Vec<A, N> v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + N / 2)...);
