@@ -66,13 +66,12 @@ struct BackwardSample {
   const bool takes_samples;  // the column does
   A* grad[4];                // the corners' gradients
   // Of the corners, in all lanes: once for all channels, and before any branch.
-  static constexpr int kWidest = kLanes<A> < 4 ? 4 : kLanes<A>;
-  Vec<A, kWidest> weight[4];
+  Vec<A, kFourLanes<A>> weight[4];
 
   DCN_INLINE BackwardSample(const Sample<A>& sample, const Corners<A>& at, const Column& column,
                             bool takes_samples)
       : sample(sample), at(at), column(column), takes_samples(takes_samples) {
-    for (int i = 0; i < 4; ++i) weight[i] = sample.weight[i] - Vec<A, kWidest>{};
+    for (int i = 0; i < 4; ++i) weight[i] = sample.weight[i] - Vec<A, kFourLanes<A>>{};
     const A* const corners[4] = {sample.top_left, sample.top_right, sample.bottom_left,
                                  sample.bottom_right};
     for (int i = 0; i < 4; ++i) grad[i] = at.grad ? at.grad + (corners[i] - at.image.first) : nullptr;
@@ -175,7 +174,7 @@ void backward_samples(const Corners<A>& corners, const GradientPlan<A>* plans, i
   const bool asks_ahead = at.image.is_far && at.image.pixel_stride >= 16;
   const int64_t distance = pixels_ahead(taps, at.image.pixel_stride);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t ahead = i + distance < pixels ? i + distance : i;
+    const int64_t ahead = pixel_ahead(i, distance, pixels);
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (asks_ahead) at.prefetch(plans[tap], ahead);
       const Sample<A> sample(plans[tap], i, at.image);
@@ -201,7 +200,7 @@ void backward_samples_of_four(const Corners<A>& corners, const GradientPlan<A>* 
 template <class A>
 void sums_of_products(const GradientPlan<A>& plan, const TapProducts<A>& products, int64_t pixels,
                       A* const (&sums)[3]) {
-  constexpr int N = kLanes<A> < 4 ? 4 : kLanes<A>;
+  constexpr int N = kFourLanes<A>;
   using V = Vec<A, N>;
   for (int64_t i = 0; i < pixels; i += N) {
     V corner, left, top, bottom;

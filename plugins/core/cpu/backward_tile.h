@@ -69,7 +69,7 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
 
 template <class A, class Columns>
 auto backward_samples_for(const Segment& segment) {
-  constexpr int kTail = kLanes<A> < 4 ? 4 : kLanes<A> < 8 ? kLanes<A> : 8;
+  constexpr int kTail = kFourLanes<A> < 8 ? kFourLanes<A> : 8;
   if constexpr (kTwoCorners<A>)
     if (segment.pixel_stride == 4) return backward_samples_of_four<A, Columns>;
   return segment.channels == 8    ? backward_samples<A, Columns, kTail, 8>
@@ -185,7 +185,7 @@ void sum_rows(const SumRow& row) {
 template <class T>
 void sum_channel(const void* grad_output, int64_t batch, int64_t batch_stride, int64_t pixels,
                  void* grad_bias) {
-  constexpr int N = kLanes<double> < 4 ? 4 : kLanes<double>, kSums = 4;
+  constexpr int N = kFourLanes<double>, kSums = 4;
   Vec<double, N> sums[kSums] = {};
   for (int64_t n = 0; n < batch; ++n) {
     const T* row = static_cast<const T*>(grad_output) + n * batch_stride;

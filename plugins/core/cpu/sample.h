@@ -226,6 +226,11 @@ DCN_INLINE int64_t pixels_ahead(int64_t taps, int64_t pixel_stride) {
   return pixels < 1 ? 1 : pixels > kMost ? kMost : pixels;
 }
 
+// That pixel; the same one where none is so far ahead.
+DCN_INLINE int64_t pixel_ahead(int64_t pixel, int64_t distance, int64_t pixels) {
+  return pixel + distance < pixels ? pixel + distance : pixel;
+}
+
 // kPixelStride: the image's, where it is one of the usual ones, so that no loop over channels is left;
 // or 0. kIsFar: as Layout says.
 template <class E, bool kIsFar, int N, int kPixelStride = 0>
@@ -238,7 +243,7 @@ void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int6
   const Rows rows(columns, channels);
   const int64_t distance = pixels_ahead(taps, image.pixel_stride);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t ahead = i + distance < pixels ? i + distance : i;
+    const int64_t ahead = pixel_ahead(i, distance, pixels);
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
       const Sample<Sum<E>> sample(plans[tap], i, image);
@@ -259,7 +264,7 @@ void gather_four(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans,
   const Rows rows(columns, channels);
   const int64_t distance = pixels_ahead(taps, image.pixel_stride);
   for (int64_t i = 0; i < pixels; ++i) {
-    const int64_t ahead = i + distance < pixels ? i + distance : i;
+    const int64_t ahead = pixel_ahead(i, distance, pixels);
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
       auto* to = rows.at(i, tap);

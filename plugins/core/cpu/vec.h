@@ -44,6 +44,8 @@ inline constexpr int kDepthBlock = 1;  // a product takes a register before it i
 
 template <class A>
 inline constexpr int kLanes = kVectorBytes / sizeof(A);  // lanes of a full vector
+template <class A>
+inline constexpr int kFourLanes = kLanes<A> < 4 ? 4 : kLanes<A>;  // the same, but four at least
 
 template <class A, int N>
 struct VecOf {
