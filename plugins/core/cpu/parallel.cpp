@@ -7,6 +7,7 @@
 #include "parallel.h"
 
 #include <atomic>
+#include <chrono>
 #include <deque>
 #include <exception>
 #include <thread>
@@ -71,12 +72,21 @@ class DealtStep {
   }
 
   // When every item has been taken; whoever took one works on it, so that nobody waits for a thread
-  // that the host does not lend.
+  // that the host does not lend. Others may want this core, another session's threads for instance:
+  // whoever yields to them gets it back some milliseconds later. So only when the wait is longer than
+  // most: then they may be what is waited for.
   void wait() const {
-    while (done_.load(std::memory_order_acquire) < count_) std::this_thread::yield();
+    if (is_done()) return;
+    const auto begin = std::chrono::steady_clock::now();
+    while (!is_done())
+      if (std::chrono::steady_clock::now() - begin > kPatience) std::this_thread::yield();
   }
 
  private:
+  static constexpr std::chrono::microseconds kPatience{200};  // about a tile's time
+
+  bool is_done() const { return done_.load(std::memory_order_acquire) >= count_; }
+
   const int64_t workers_;
   std::vector<DealtTask> tasks_;
   int64_t count_ = 0;
@@ -89,10 +99,11 @@ class Run {
     for (const Step& step : steps) steps_.emplace_back(step, workers);
   }
 
+  // The last step's end is the host's to wait for.
   void work(int64_t worker) {
     for (DealtStep& step : steps_) {
       step.work(worker, [this](const auto& run, int64_t item) { guarded(run, item); });
-      step.wait();
+      if (&step != &steps_.back()) step.wait();
     }
   }
 
