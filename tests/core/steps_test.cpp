@@ -2,6 +2,7 @@
 // the one before, whatever the host says of its threads and however many it lends; and what a task
 // throws. Prints one line per failure; exit status 1 if there was one.
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
@@ -25,18 +26,23 @@ void require(bool right, const std::string& what) {
 // Says that it has `said` threads, and lends `lent`.
 struct Host {
   int said, lent;
+  std::atomic<int>* returned = nullptr;  // counts calls that have come back
 
   dcn::Executor executor() {
     dcn::Executor executor;
     executor.host = this;
     executor.threads = said;
     executor.parallel_for = [](void* self, int64_t count, void (*f)(void*, int64_t), void* arg) {
+      const Host& host = *static_cast<Host*>(self);
       std::atomic<int64_t> next{0};
       const auto work = [&] {
-        for (int64_t i; (i = next++) < count;) f(arg, i);
+        for (int64_t i; (i = next++) < count;) {
+          f(arg, i);
+          if (host.returned) ++*host.returned;
+        }
       };
       std::vector<std::thread> others;
-      for (int i = 1; i < static_cast<Host*>(self)->lent; ++i) others.emplace_back(work);
+      for (int i = 1; i < host.lent; ++i) others.emplace_back(work);
       work();
       for (std::thread& other : others) other.join();
     };
@@ -89,6 +95,27 @@ void what_is_thrown_comes_out(Host host) {
   require(later == 0, host.name() + ": the step after a failure ran");
 }
 
+bool within_seconds(const std::atomic<int>& value) {
+  for (int i = 0; i < 5000 && value == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return value != 0;
+}
+
+// Whoever finds nothing more in the last step goes back to the host, which knows how its threads wait.
+void nobody_stays_for_the_last_item() {
+  std::atomic<int> begun{0}, returned{0};
+  Step last;
+  last.add(2, [&](int64_t i) {
+    if (i == 0) {
+      require(within_seconds(begun), "the other thread took no item");
+    } else {
+      ++begun;
+      require(within_seconds(returned), "a thread without work stayed for the last item");
+    }
+  });
+  dcn::cpu::run_steps(Host{2, 2, &returned}.executor(), {last});
+}
+
 }  // namespace
 
 int main() {
@@ -99,6 +126,7 @@ int main() {
         every_item_once_and_in_order({said, lent});
         what_is_thrown_comes_out({said, lent});
       }
+  nobody_stays_for_the_last_item();
   std::printf("%d hosts, %d failures\n", hosts, failures);
   return failures != 0;
 }
