@@ -72,9 +72,9 @@ class DealtStep {
   }
 
   // When every item has been taken; whoever took one works on it, so that nobody waits for a thread
-  // that the host does not lend. Others may want this core, another session's threads for instance:
-  // whoever yields to them gets it back some milliseconds later. So only when the wait is longer than
-  // most: then they may be what is waited for.
+  // that the host does not lend. Nobody gives his core away at once: whoever yields to threads of
+  // another session gets it back milliseconds later. In a long wait, though, the thread that is waited
+  // for may itself need this core.
   void wait() const {
     if (is_done()) return;
     const auto begin = std::chrono::steady_clock::now();
