@@ -17,6 +17,7 @@ from typing import Any
 
 from measuring.contenders import MAKERS
 from measuring.plan import reasons, with_ratio
+from measuring.rounds import RUNS_OF_A_TURN
 from measuring.sections import SECTIONS, dtypes, memory
 
 ROOT = Path(__file__).parents[1]
@@ -46,9 +47,9 @@ def figures(report: dict[str, Any]) -> str:
         lines.append([row["layer"], f"{ms['conv']:.2f}", *cells])
     return "\n".join(
         [
-            f"{_where(report)}; float32, mask and bias, 3x3 unless said; best of {report['runs']} "
-            "runs or more in interleaved rounds, in ms (and as a ratio to the plain convolution of "
-            "the same shape, which is the floor).",
+            f"{_command(report)}: {_where(report)}; float32, mask and bias, 3x3 unless said; best of "
+            f"{report['runs']} runs or more in interleaved rounds, in ms (and as a ratio to the "
+            "plain convolution of the same shape, which is the floor).",
             "",
             *_markdown(["layer", *(_TITLES[name] for name in names)], lines),
             "",
@@ -64,10 +65,10 @@ def tables(report: dict[str, Any]) -> str:
     """Every section's table, in Markdown."""
     parts = [
         "# Results of benchmarks/layers.py",
-        f"{_where(report)}; best of {report['runs']} runs or more in interleaved rounds. The "
-        "layers are named by channels, size of the image, and what is not 3x3, stride 1, one "
-        "group, one offset group (og), with a mask. `benchmarks/readme.py` wrote this page from "
-        f"[{RESULTS.name}]({RESULTS.name}).",
+        f"{_command(report)}: {_where(report)}; best of {report['runs']} runs or more in "
+        "interleaved rounds. The layers are named by channels, size of the image, and what is not "
+        "3x3, stride 1, one group, one offset group (og), with a mask. `benchmarks/readme.py` "
+        f"wrote this page from [{RESULTS.name}]({RESULTS.name}).",
         f"![ratio to the plain convolution]({RESULTS.with_suffix('.png').name})",
     ]
     for name, data in report["sections"].items():
@@ -77,6 +78,12 @@ def tables(report: dict[str, Any]) -> str:
         parts.append("\n".join(_markdown(sheet.headings, sheet.rows)))
         parts += [f"Not run: {note}." for note in sheet.notes]
     return "\n\n".join(parts) + "\n"
+
+
+def _command(report: dict[str, Any]) -> str:
+    """What measured the report, as a user types it."""
+    target = "bench-torchvision" if "torchvision" in report["machine"]["versions"] else "bench"
+    return f'`make {target} BENCH_ARGS="--rounds {report["runs"] // RUNS_OF_A_TURN}"`'
 
 
 def _where(report: dict[str, Any]) -> str:
