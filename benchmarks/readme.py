@@ -47,8 +47,8 @@ def figures(report: dict[str, Any]) -> str:
         lines.append([row["layer"], f"{ms['conv']:.2f}", *cells])
     return "\n".join(
         [
-            f"{_command(report)}: {_where(report)}; float32, mask and bias, 3x3 unless said; best of "
-            f"{report['runs']} runs or more in interleaved rounds, in ms (and as a ratio to the "
+            f"{_command(report)}: {_where(report)}; float32, mask and bias, 3x3 unless said; best "
+            f"of {report['runs']} runs or more in interleaved rounds, in ms (and as a ratio to the "
             "plain convolution of the same shape, which is the floor).",
             "",
             *_markdown(["layer", *(_TITLES[name] for name in names)], lines),
