@@ -30,6 +30,15 @@ DCN_INLINE void store_whole(T* to, Vec<Arithmetic<T>, N> v) {
   }
 }
 
+// Calls f(i, n) for runs of n elements from i on: N, where there are as many at all. The last run
+// begins early enough: what it computes twice comes out the same, and sooner than lane by lane.
+template <int N, class F>
+DCN_INLINE void for_vectors(int64_t count, const F& f) {
+  int64_t i = 0;
+  for (; i + N <= count; i += N) f(i, N);
+  if (i < count) count >= N ? f(count - N, N) : f(0, count);
+}
+
 // The first `count` lanes; the others are zero.
 template <class T, int N>
 DCN_INLINE Vec<Arithmetic<T>, N> load_lanes(const T* from, int64_t count) {

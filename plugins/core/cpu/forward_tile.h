@@ -117,18 +117,23 @@ void write_channels(const ForwardTile& tile, const Arithmetic<T>* results, int64
                     Vec<Arithmetic<T>, N> bias, int64_t channels, T* output) {
   using A = Arithmetic<T>;
   const ImageStrides& strides = tile.output_strides;
-  for (int64_t m = 0; m < tile.pixels; m += N) {
+  for_vectors<N>(tile.pixels, [&](int64_t m, int64_t pixels) {
+    // A store that waits for its line holds up those behind it: the channels that come next are asked
+    // for ahead.
+    if (strides.channel != 1 && m % kLine<T> == 0)
+      for (int i = 0; i < N && i + N < channels; ++i)
+        prefetch_near(output + (i + N) * strides.channel + m);
     Vec<A, N> rows[N];
     for (int i = 0; i < N; ++i) rows[i] = load_vec<Vec<A, N>>(results + (m + i) * result_stride) + bias;
     if (strides.channel == 1) {
       for (int i = 0; i < N; ++i)
-        if (m + i < tile.pixels) store_lanes<T, N>(output + (m + i) * strides.pixel, rows[i], channels);
-      continue;
+        if (i < pixels) store_lanes<T, N>(output + (m + i) * strides.pixel, rows[i], channels);
+      return;
     }
     transpose<A, N>(rows);
     for (int i = 0; i < N; ++i)
-      if (i < channels) store_lanes<T, N>(output + i * strides.channel + m, rows[i], tile.pixels - m);
-  }
+      if (i < channels) store_lanes<T, N>(output + i * strides.channel + m, rows[i], pixels);
+  });
 }
 
 template <class T>

@@ -78,10 +78,12 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
   const int32_t staged_w = static_cast<int32_t>(layout.staged_w);
   const int32_t origin = kBorder * (staged_w + 1);
   const auto fill = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-    if (i % kLine<C> == 0) {
-      prefetch_far(offset_y + i + 2 * coming);
-      prefetch_far(offset_x + i + 2 * coming);
-      if (mask) prefetch_far(mask + i + coming);
+    if (i % kLine<C> == 0 || i + N == pixels) {
+      // Where this one begins, the line may have been asked for; where it ends, it was not.
+      const int64_t last = i + kLine<C> - 1;
+      prefetch_far(offset_y + last + 2 * coming);
+      prefetch_far(offset_x + last + 2 * coming);
+      if (mask) prefetch_far(mask + last + coming);
     }
     const auto y = sample_axis(load_lanes<C, N>(offset_y + i, count),
                                load_vec<Int>(positions.y + i) + tap_y, in_h);
@@ -98,9 +100,7 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
       store_vec(plan->mask + i, m);
     }
   };
-  int64_t i = 0;
-  for (; i + N <= pixels; i += N) fill(i, N);
-  if (i < pixels) fill(i, pixels - i);
+  for_vectors<N>(pixels, fill);
 }
 
 template <class A, class Plan>
@@ -150,10 +150,10 @@ struct Sample {
         weight{plan.weight[pixel][0], plan.weight[pixel][1], plan.weight[pixel][2],
                plan.weight[pixel][3]} {}
 
-  // Where it is about to be needed: no hardware foresees where the next offset leads.
+  // Where it is about to be needed: no hardware foresees where the next offset leads. The lower corners
+  // only: the upper ones have mostly been those of a tap, or of a row of the image, before.
   DCN_INLINE static void prefetch(const TapPlan<A>& plan, int64_t pixel, const StagedImage<A>& image) {
     const A* top = image.first + plan.corner[pixel] * image.pixel_stride;
-    prefetch_row(top, 2 * image.pixel_stride);
     prefetch_row(top + image.row_stride, 2 * image.pixel_stride);
   }
 

@@ -32,6 +32,18 @@ void stage_block(const T* from, ImageStrides strides, int64_t channels, int64_t 
     if (kWhole || i < pixels) store_lanes<A, N>(to + i * pixel_stride, block[i], kWhole ? N : room);
 }
 
+// Asks for the next row of N planes, and for the pixels that are about to be written, where these
+// channels are the first: a row is too short for the hardware to foresee the end of it, and a store
+// that waits for its line holds up those behind it.
+template <int N, class T, class A>
+DCN_INLINE void ask_ahead(const T* from, const StageJob& job, int64_t x, const A* to, bool first) {
+  if (job.strides.channel != 1 && x % kLine<T> == 0)
+    for (int i = 0; i < N; ++i) prefetch_near(from + job.width + i * job.strides.channel);
+  constexpr int64_t kPixelsAhead = 16;
+  if (first)
+    for (int i = 0; i < N; ++i) prefetch_near(to + (kPixelsAhead + i) * job.pixel_stride);
+}
+
 // Channels `c` to `c` + N of all rows of a job: whole runs of planes, which the hardware foresees,
 // while what is written stays in the second-level cache until the other channels of its pixels have
 // come.
@@ -46,6 +58,7 @@ void stage_channels(const StageJob& job, int64_t c) {
     auto* to = static_cast<Arithmetic<T>*>(job.staged) +
                (row * (job.width + 2 * job.border) + job.border) * job.pixel_stride + c;
     for (int64_t x = 0; x < job.width; x += N) {
+      ask_ahead<N>(from + x * job.strides.pixel, job, x, to + x * job.pixel_stride, c == 0);
       const bool whole = channels >= N && room >= N && x + N <= job.width;
       const auto block = whole ? stage_block<T, N, true> : stage_block<T, N, false>;
       block(from + x * job.strides.pixel, job.strides, channels, job.width - x,

@@ -75,6 +75,12 @@ DCN_INLINE void prefetch_row(const A* row, int64_t count) {
   for (int64_t i = 0; i < count; i += kLine<A>) __builtin_prefetch(row + i);
 }
 
+// Asks for a line of memory ahead of its use, to be read or written.
+template <class A>
+DCN_INLINE void prefetch_near(const A* line) {
+  __builtin_prefetch(line);
+}
+
 // Asks for a line of memory long ahead of its use: into the second-level cache only.
 template <class A>
 DCN_INLINE void prefetch_far(const A* line) {
