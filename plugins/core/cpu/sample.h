@@ -221,7 +221,7 @@ struct ColumnRows {
 // How many pixels ahead samples are asked for, so that they have arrived from beyond the second-level
 // cache when their turn comes, which is the sooner the less a pixel takes.
 DCN_INLINE int64_t pixels_ahead(int64_t taps, int64_t pixel_stride) {
-  constexpr int64_t kElements = 1152, kMost = 12;
+  constexpr int64_t kElements = 2304, kMost = 12;
   const int64_t pixels = kElements / (taps * pixel_stride);
   return pixels < 1 ? 1 : pixels > kMost ? kMost : pixels;
 }
