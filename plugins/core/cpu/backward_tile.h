@@ -21,23 +21,26 @@ struct BackwardScratch {
   TilePositions positions;
   GradientPlan<A> plans[kPlannedTaps];
   TapProducts<A> products[kPlannedTaps];
-  A left[kBackwardPixels * kLeftStride];  // rows of grad_output; later the columns
+  A columns[kBackwardPixels * kLeftStride];
   // Of depthwise layers: a tile's gradient of the weight.
   A grad_columns[kBackwardPixels * kLeftStride];
 };
 
-// One panel of the staged grad_output of the slice's group, from the tile's first pixel on.
+// The staged grad_output of the slice's group, in panels of output channels.
 template <class A>
-struct GradOutputPanel {
-  const A* rows;  // [pixels][width]
-  int64_t width;
+struct GradOutput {
+  const A* first;        // the tile's first pixel
+  int64_t panel_stride;  // elements
 
-  DCN_INLINE GradOutputPanel(const BackwardTile& tile, int64_t first_out) {
-    const Layout& layout = *tile.layout;
-    const int64_t pixels = layout.problem.out_pixels();
-    width = panel_width<A>(layout.padded_out, first_out);
-    rows = static_cast<const A*>(tile.staged_grad_output) +
-           (tile.slice->group * layout.padded_out + first_out) * pixels + tile.first_pixel * width;
+  DCN_INLINE explicit GradOutput(const BackwardTile& tile)
+      : panel_stride(tile.layout->problem.out_pixels() * kPanelWidth<A>) {
+    const int64_t panels = (tile.layout->padded_out + kPanelWidth<A> - 1) / kPanelWidth<A>;
+    first = static_cast<const A*>(tile.staged_grad_output) + tile.slice->group * panels * panel_stride +
+            tile.first_pixel * kPanelWidth<A>;
+  }
+  // [pixel][kPanelWidth]
+  DCN_INLINE const A* panel(int64_t first_out) const {
+    return first + first_out / kPanelWidth<A> * panel_stride;
   }
 };
 
@@ -48,21 +51,22 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
   static_assert(kColumnChunk % kPanelWidth<A> == 0, "a chunk is whole panels");
   const Layout& layout = *tile.layout;
   const int64_t outs = layout.problem.group_out_channels();
+  const GradOutput<A> grad_output(tile);
   const A* weight = static_cast<const A*>(tile.weight);
   for (int64_t o = 0; o < outs; o += kColumnChunk) {
     const int64_t depth = outs - o < kColumnChunk ? outs - o : kColumnChunk;
-    for (int64_t k = 0; k < depth; k += kPanelWidth<A>) {
-      const GradOutputPanel<A> panel(tile, o + k);
-      for (int64_t i = 0; i < tile.pixels; ++i)
-        for (int64_t j = 0; j < panel.width; j += kLanes<A>)
-          store_vec(scratch->left + i * kLeftStride + k + j,
-                    load_vec<Vec<A>>(panel.rows + i * panel.width + j));
-    }
     for (int64_t column = 0; column < tile.slice->padded_columns; column += kPanelWidth<A>) {
       const int64_t width = panel_width<A>(tile.slice->padded_columns, column);
-      multiply_panel<A, Left::kRows>({depth, scratch->left, weight + column * outs + o * width, width,
-                                      scratch->grad_columns + column, kLeftStride, o > 0},
-                                     tile.pixels, width / kLanes<A>);
+      // A panel of the next tile's, while there are any: every slice reads them from far away.
+      Coming<A> coming;
+      if (column < depth) {
+        coming.elements = tile.pixels * kPanelWidth<A>;
+        coming.first = grad_output.panel(o + column) + coming.elements;
+      }
+      multiply_panel<A, Left::kPanels>(
+          {depth, grad_output.panel(o), weight + column * outs + o * width, width,
+           scratch->grad_columns + column, kLeftStride, o > 0, grad_output.panel_stride},
+          tile.pixels, width / kLanes<A>, coming);
     }
   }
 }
@@ -121,7 +125,7 @@ void sample_columns(const BackwardTile& tile, BackwardScratch<A>* scratch) {
     fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
                  tile.first_pixel, tile.pixels, plan);
     // These are the columns of differentiate_samples, to the last bit.
-    sample_taps(image, plan, 1, slice.channels, tile.pixels, scratch->left + t * slice.channels);
+    sample_taps(image, plan, 1, slice.channels, tile.pixels, scratch->columns + t * slice.channels);
   }
 }
 
@@ -129,12 +133,13 @@ template <class A>
 void add_weight_gradient(const BackwardTile& tile, BackwardScratch<A>* scratch) {
   const PhaseTimer timer(kMultiply);
   const int64_t padded_out = tile.layout->padded_out;
+  const GradOutput<A> grad_output(tile);
   for (int64_t o = 0; o < padded_out; o += kPanelWidth<A>) {
-    const GradOutputPanel<A> panel(tile, o);
+    const int64_t width = panel_width<A>(padded_out, o);
     multiply_panel<A, Left::kColumns>(
-        {tile.pixels, scratch->left, panel.rows, panel.width,
-         static_cast<A*>(tile.grad_columns) + o * tile.slice->padded_columns, panel.width, true},
-        tile.slice->taps * tile.slice->channels, panel.width / kLanes<A>);
+        {tile.pixels, scratch->columns, grad_output.panel(o), kPanelWidth<A>,
+         static_cast<A*>(tile.grad_columns) + o * tile.slice->padded_columns, width, true},
+        tile.slice->taps * tile.slice->channels, width / kLanes<A>);
   }
 }
 
@@ -146,7 +151,7 @@ void backward_tile(const BackwardTile& tile) {
     multiply_grad_output(tile, scratch);
     differentiate_samples(
         tile,
-        ColumnMatrices<A>{scratch->grad_columns, tile.grad_columns ? scratch->left : nullptr,
+        ColumnMatrices<A>{scratch->grad_columns, tile.grad_columns ? scratch->columns : nullptr,
                           tile.slice->channels},
         scratch);
   } else {

@@ -177,7 +177,8 @@ void forward_tile(const ForwardTile& tile) {
         const bool ask_ahead = layout.weight_is_far && o + 2 * kPanel <= padded;
         multiply_panel<E, Left::kRows>(
             {depth, scratch->columns, panel, width, scratch->results + o * kTilePixels, kPanel, k > 0},
-            tile.pixels, width / kVector, ask_ahead ? panel + group_k * kPanel : nullptr);
+            tile.pixels, width / kVector,
+            ask_ahead ? Coming<E>{panel + group_k * kPanel, depth * kPanel} : Coming<E>{});
       }
     }
     write_block<T>(tile, block, {scratch->results, kPanel, kPanel * kTilePixels});

@@ -132,7 +132,7 @@ struct BackwardTile {
   const Layout* layout;
   SampleSource source;
   const Slice* slice;
-  const void* staged_grad_output;  // [group][panel][oH*oW][panel width] of A; of depthwise layers, like
+  const void* staged_grad_output;  // [group][panel][oH*oW][panel_width] of A; of depthwise layers, like
                                    // the staged image: [segment][oH*oW][pixel stride]
   int64_t first_pixel, pixels;     // pixels <= kBackwardPixels
   const void* weight;              // pack_transposed; null: only the weight's gradient is wanted.
