@@ -78,19 +78,19 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
 
   for (int64_t first = 0; first < p.batch; first += round_images) {
     const int64_t images = std::min(round_images, p.batch - first);
-    const int64_t stagings = stage_tasks(layout.get());
+    const int64_t stagings = stage_tasks(layout.get()), segments = layout.segments().size();
     Step preparing, computing;
     if (!args.packed_weight && first == 0)
       preparing.add(pack_tasks(p, kernels), [&](int64_t i) {
         pack_task(p, kernels, layout.get(), i, args.weight, packed.data());
       });
-    preparing.add(images * stagings, [&](int64_t i) {
-      const int64_t image = i / stagings;
+    preparing.add(images * stagings * segments, [&](int64_t i) {
+      const int64_t image = i / segments / stagings;
       const void* input = static_cast<const char*>(args.input) +
                           (first + image) * p.in_channels * p.in_pixels() * element;
-      stage_image(layout, kernels, i % stagings, input,
-                  image_strides(args.channels_last, p.in_channels, p.in_pixels()),
-                  staged.bytes() + image * staged_bytes);
+      stage_segment(layout.get(), kernels, layout.segments()[i % segments], i / segments % stagings,
+                    input, image_strides(args.channels_last, p.in_channels, p.in_pixels()),
+                    staged.bytes() + image * staged_bytes);
     });
     computing.add(images * tiles * parts, [&](int64_t i) {
       const int64_t part = i % parts, tile_index = i / parts % tiles, image = i / parts / tiles;

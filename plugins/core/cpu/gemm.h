@@ -50,7 +50,7 @@ struct Product {
   int64_t right_stride;
   Sum<E>* result;  // [rows][result_stride]
   int64_t result_stride;
-  bool accumulate;  // add to the result instead of overwriting it
+  bool accumulate;                // add to the result instead of overwriting it
   int64_t left_panel_stride = 0;  // of kPanels
 };
 

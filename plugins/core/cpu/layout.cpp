@@ -92,12 +92,6 @@ void stage_segment(const Layout& layout, const Kernels& kernels, const Segment& 
   kernels.stage(job);
 }
 
-void stage_image(const OwnedLayout& layout, const Kernels& kernels, int64_t task, const void* image,
-                 ImageStrides strides, void* staged) {
-  for (const Segment& segment : layout.segments())
-    stage_segment(layout.get(), kernels, segment, task, image, strides, staged);
-}
-
 int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t images, int threads) {
   // Reading the weights costs a tile as much as this many of its pixels: measured, roughly.
   constexpr int64_t kCostOfWeights = 16;

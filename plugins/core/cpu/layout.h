@@ -35,12 +35,10 @@ class OwnedLayout {
 // Rows that one staging task takes: enough work to be worth a task, enough tasks to share.
 inline constexpr int64_t kStageRows = 8;
 
-// One task of staging an image: some rows, of one segment or of all. Tasks are [0, stage_tasks()).
+// One task of staging an image: some rows of one segment. Tasks are [0, stage_tasks()).
 int64_t stage_tasks(const Layout& layout);
 void stage_segment(const Layout& layout, const Kernels& kernels, const Segment& segment, int64_t task,
                    const void* image, ImageStrides strides, void* staged);
-void stage_image(const OwnedLayout& layout, const Kernels& kernels, int64_t task, const void* image,
-                 ImageStrides strides, void* staged);
 
 // Strides of the images of a tensor of `channels` channels and `pixels` pixels.
 inline ImageStrides image_strides(bool channels_last, int64_t channels, int64_t pixels) {
