@@ -69,7 +69,12 @@ void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t
       const int64_t own_outs = outs - first_out - o;
       int64_t v = 0;
       if (own_outs >= N)
-        for (; v + N <= values; v += N) pack_block<T, N, true>(from + v, row, N, N, &to);
+        for (; v + N <= values; v += N) {
+          // Of the next segment, whose weights follow in the same rows.
+          if (v % kLine<T> == 0)
+            for (int i = 0; i < N; ++i) prefetch_near(from + i * row + values + v);
+          pack_block<T, N, true>(from + v, row, N, N, &to);
+        }
       for (; v < values; v += N) pack_block<T, N, false>(from + v, row, own_outs, values - v, &to);
     }
   }
