@@ -220,7 +220,8 @@ class Backward {
   }
 
   void stage_grad_output(int64_t n, int64_t chunk) const {
-    const auto stage_channels = [&](int64_t first, int64_t channels, int64_t begin, int64_t stride) {
+    const auto stage_channels = [&](int64_t first, int64_t channels, int64_t begin, int64_t stride,
+                                    int64_t room) {
       StageJob job{};
       job.image = at(args_.grad_output, (n * p_.out_channels + first) * p_.out_pixels() * element_);
       job.staged = staged_grad_output_.bytes() + begin * p_.out_pixels() * arithmetic_;
@@ -229,6 +230,7 @@ class Backward {
       job.height = p_.out_h;
       job.width = p_.out_w;
       job.pixel_stride = stride;
+      job.room = room;
       job.first_row = chunk * kStageRows;
       job.rows = std::min(kStageRows, p_.out_h - job.first_row);
       kernels_.stage(job);
@@ -236,14 +238,14 @@ class Backward {
     if (depthwise_) {
       for (const Segment& s : layout_.segments())
         stage_channels(s.first_channel, s.channels, s.staged_begin / layout_.get().staged_pixels,
-                       s.pixel_stride);
+                       s.pixel_stride, s.pixel_stride);
       return;
     }
     const int64_t outs = p_.group_out_channels(), width = kernels_.panel_width;
     for (int64_t group = 0; group < p_.group; ++group)
       for (int64_t o = 0; o < outs; o += width)
         stage_channels(group * outs + o, std::min(outs - o, width), group * group_panels() * width + o,
-                       width);
+                       width, std::min(layout_.get().padded_out - o, width));
   }
 
   // All gradients that samples take part in, band by band of output pixels. Sums for offset and mask

@@ -159,7 +159,7 @@ DCN_INLINE Vec<A, 4> backward_of_four(const TapPlan<A>& plan, int64_t pixel, con
 
 // Products of one tap, as Products has them.
 template <class A>
-using TapProducts = A[kPlannedPixels][4];
+using TapProducts = A[kTilePixels][4];
 
 // `taps` taps of a slice for all pixels of a tile. Columns: where their gradient comes from, and what
 // becomes of the samples. kChannels: of the segment, where it is one of the usual numbers, so that no

@@ -53,6 +53,7 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
   const int64_t outs = layout.problem.group_out_channels();
   const GradOutput<A> grad_output(tile);
   const A* weight = static_cast<const A*>(tile.weight);
+  // In pieces whose panel of the weight stays in the first-level cache.
   for (int64_t o = 0; o < outs; o += kColumnChunk) {
     const int64_t depth = outs - o < kColumnChunk ? outs - o : kColumnChunk;
     for (int64_t column = 0; column < tile.slice->padded_columns; column += kPanelWidth<A>) {

@@ -142,7 +142,7 @@ void write_block(const ForwardTile& tile, const OutputBlock& block,
   const PhaseTimer timer(kStore);
   using A = Arithmetic<T>;
   constexpr int N = kTransposed<A>;
-  static_assert(kTilePixels % N == 0, "rows are read in whole blocks");
+  static_assert(kTilePixels >= N, "rows are read in whole blocks");
   const int64_t first_out = block.group * tile.layout->problem.group_out_channels() + block.first;
   T* output = static_cast<T*>(tile.output) + tile.first_pixel * tile.output_strides.pixel;
   for (int64_t o = 0; o < block.count; o += N) {

@@ -18,8 +18,7 @@
 
 namespace dcn::cpu {
 
-// Pixels of one tile: a multiple of every kernel's row block (14, 12, 6), small enough that a tile's
-// columns and results stay in the second-level cache.
+// Pixels of one tile, at most: so few that its columns and results stay in the second-level cache.
 inline constexpr int64_t kTilePixels = 168;
 inline constexpr int64_t kBlockChannels = 32;    // channels of a segment, and less than twice that
 inline constexpr int64_t kColumnChunk = 288;     // K values (pairs) sampled before each GEMM
@@ -68,7 +67,8 @@ struct StageJob {
   ImageStrides strides;
   int64_t channels, height, width;
   int64_t border;
-  int64_t pixel_stride;     // >= channels; what lies between is zero
+  int64_t pixel_stride;
+  int64_t room;             // of a pixel stride, what is written: the channels, and zeros after them
   int64_t first_row, rows;  // of the staged image
 };
 

@@ -86,7 +86,7 @@ void stage_segment(const Layout& layout, const Kernels& kernels, const Segment& 
   job.height = p.in_h;
   job.width = p.in_w;
   job.border = kBorder;
-  job.pixel_stride = segment.pixel_stride;
+  job.pixel_stride = job.room = segment.pixel_stride;
   job.first_row = task * kStageRows;
   job.rows = std::min(kStageRows, p.in_h + 2 * kBorder - job.first_row);
   kernels.stage(job);

@@ -12,13 +12,10 @@
 
 namespace dcn::cpu::DCN_ISA {
 
-// Plans are made a vector of pixels at a time; the last one may run beyond the tile.
-inline constexpr int64_t kPlannedPixels = kTilePixels + kLanes<float>;
-
 // Integer part of the coordinates of each pixel of a tile, for tap (0, 0).
 struct TilePositions {
-  int32_t y[kPlannedPixels];
-  int32_t x[kPlannedPixels];
+  int32_t y[kTilePixels];
+  int32_t x[kTilePixels];
 };
 
 DCN_INLINE void fill_positions(const Problem& p, int64_t first_pixel, int64_t pixels,
@@ -32,22 +29,24 @@ DCN_INLINE void fill_positions(const Problem& p, int64_t first_pixel, int64_t pi
       ++row;
     }
   }
-  for (int64_t i = pixels; i < kPlannedPixels; ++i) positions->y[i] = positions->x[i] = 0;
+  // Plans are made a vector of pixels at a time.
+  for (int64_t i = pixels; i < kLanes<float>; ++i) positions->y[i] = positions->x[i] = 0;
 }
 
 // One tap of one offset group, for the pixels of a tile.
 template <class A>
 struct TapPlan {
-  int32_t corner[kPlannedPixels];  // staged pixel of the upper left corner
-  A weight[kPlannedPixels][4];     // of (top left, top right, bottom left, bottom right), mask included
+  alignas(64) A weight[kTilePixels][4];  // of (top left, top right, bottom left, bottom right), mask
+                                         // included
+  int32_t corner[kTilePixels];           // staged pixel of the upper left corner
 };
 
 // What the gradients need besides.
 template <class A>
 struct GradientPlan : TapPlan<A> {
-  A fraction_y[kPlannedPixels];
-  A fraction_x[kPlannedPixels];
-  A mask[kPlannedPixels];
+  A fraction_y[kTilePixels];
+  A fraction_x[kTilePixels];
+  A mask[kTilePixels];
 };
 
 // C: the coordinate dtype.
@@ -78,8 +77,10 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
   const int32_t staged_w = static_cast<int32_t>(layout.staged_w);
   const int32_t origin = kBorder * (staged_w + 1);
   const auto fill = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+    // Once for each line, and at the end. Rows do not begin with a line: the one that holds the first
+    // of kLine numbers was asked for with those before them, and what is asked for is where the last
+    // lies.
     if (i % kLine<C> == 0 || i + N == pixels) {
-      // Where this one begins, the line may have been asked for; where it ends, it was not.
       const int64_t last = i + kLine<C> - 1;
       prefetch_far(offset_y + last + 2 * coming);
       prefetch_far(offset_x + last + 2 * coming);

@@ -32,15 +32,16 @@ void stage_block(const T* from, ImageStrides strides, int64_t channels, int64_t 
     if (kWhole || i < pixels) store_lanes<A, N>(to + i * pixel_stride, block[i], kWhole ? N : room);
 }
 
-// Asks for the next row of N planes, and for the pixels that are about to be written, where these
-// channels are the first: a row is too short for the hardware to foresee the end of it, and a store
-// that waits for its line holds up those behind it.
+// Asks for the next row of N planes, from channel `c` and column `x` on, and for the pixels that are
+// about to be written, if their first channels are: a row is too short for the hardware to foresee the
+// end of it, and a store that waits for its line holds up those behind it.
 template <int N, class T, class A>
-DCN_INLINE void ask_ahead(const T* from, const StageJob& job, int64_t x, const A* to, bool first) {
+DCN_INLINE void ask_ahead(const StageJob& job, int64_t c, int64_t x, const T* from, const A* to) {
   if (job.strides.channel != 1 && x % kLine<T> == 0)
-    for (int i = 0; i < N; ++i) prefetch_near(from + job.width + i * job.strides.channel);
+    for (int i = 0; i < N && c + i < job.channels; ++i)
+      prefetch_near(from + job.width + i * job.strides.channel);
   constexpr int64_t kPixelsAhead = 16;
-  if (first)
+  if (c == 0)
     for (int i = 0; i < N; ++i) prefetch_near(to + (kPixelsAhead + i) * job.pixel_stride);
 }
 
@@ -49,7 +50,7 @@ DCN_INLINE void ask_ahead(const T* from, const StageJob& job, int64_t x, const A
 // come.
 template <class T, int N>
 void stage_channels(const StageJob& job, int64_t c) {
-  const int64_t channels = job.channels > c ? job.channels - c : 0, room = job.pixel_stride - c;
+  const int64_t channels = job.channels > c ? job.channels - c : 0, room = job.room - c;
   for (int64_t row = job.first_row; row < job.first_row + job.rows; ++row) {
     const int64_t y = row - job.border;
     if (y < 0 || y >= job.height) continue;
@@ -58,7 +59,7 @@ void stage_channels(const StageJob& job, int64_t c) {
     auto* to = static_cast<Arithmetic<T>*>(job.staged) +
                (row * (job.width + 2 * job.border) + job.border) * job.pixel_stride + c;
     for (int64_t x = 0; x < job.width; x += N) {
-      ask_ahead<N>(from + x * job.strides.pixel, job, x, to + x * job.pixel_stride, c == 0);
+      ask_ahead<N>(job, c, x, from + x * job.strides.pixel, to + x * job.pixel_stride);
       const bool whole = channels >= N && room >= N && x + N <= job.width;
       const auto block = whole ? stage_block<T, N, true> : stage_block<T, N, false>;
       block(from + x * job.strides.pixel, job.strides, channels, job.width - x,
@@ -88,9 +89,9 @@ void stage(const StageJob& job) {
   const PhaseTimer timer(kStage);
   stage_border<T>(job);
   constexpr int kWide = kTransposed<Arithmetic<T>>, kNarrow = kWide < 4 ? kWide : 4;
-  const bool narrow = job.pixel_stride < 8;
+  const bool narrow = job.room < 8;
   const auto stage_some = narrow ? stage_channels<T, kNarrow> : stage_channels<T, kWide>;
-  for (int64_t c = 0; c < job.pixel_stride; c += narrow ? kNarrow : kWide) stage_some(job, c);
+  for (int64_t c = 0; c < job.room; c += narrow ? kNarrow : kWide) stage_some(job, c);
 }
 
 // Some rows of the first staged image, and of the second, where there is one.
