@@ -1,5 +1,7 @@
 """Writes the README's figures from the committed results, and every table to a page beside them.
 
+Results of other machines, in folders of their own, get their pages too.
+
     python benchmarks/readme.py [--check]
 
 With --check it writes nothing, and exits with 1 if a file is not what it would write.
@@ -23,7 +25,6 @@ from measuring.sections import SECTIONS, dtypes, memory
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results" / "layers.json"
-TABLES = RESULTS.with_name("README.md")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 _TITLES = {
     "conv": "plain Conv",
@@ -143,10 +144,11 @@ def wanted() -> dict[Path, str]:
     report = json.loads(RESULTS.read_text())
     before, rest = README.read_text().split(BEGIN)
     _, after = rest.split(END)
-    return {
-        README: f"{before}{BEGIN}\n{figures(report)}\n{END}{after}",
-        TABLES: tables(report),
+    pages = {
+        results.with_name("README.md"): tables(json.loads(results.read_text()))
+        for results in RESULTS.parent.rglob(RESULTS.name)
     }
+    return {README: f"{before}{BEGIN}\n{figures(report)}\n{END}{after}", **pages}
 
 
 def main() -> int:
