@@ -127,11 +127,11 @@ class Backward {
 
   int64_t mask_elements() const { return p_.offset_group * p_.taps() * p_.out_pixels(); }
   int64_t staged_grad_output_elements() const {
-    const int64_t per_pixel = depthwise_ ? layout_.staged_elements() / layout_.get().staged_pixels
-                                         : p_.group * group_panels() * kernels_.panel_width;
+    const int64_t per_pixel = depthwise_
+                                  ? layout_.staged_elements() / layout_.get().staged_pixels
+                                  : p_.group * panels_of_group(p_, kernels_) * kernels_.panel_width;
     return per_pixel * p_.out_pixels() + kSlack;
   }
-  int64_t group_panels() const { return divide_up(layout_.get().padded_out, kernels_.panel_width); }
   int64_t packed_elements() const {
     return depthwise_ ? p_.in_channels * p_.taps() + kSlack
                       : slices_.padded_columns * p_.group_out_channels();
@@ -242,10 +242,11 @@ class Backward {
       return;
     }
     const int64_t outs = p_.group_out_channels(), width = kernels_.panel_width;
+    const int64_t room = panels_of_group(p_, kernels_) * width;  // of a group
     for (int64_t group = 0; group < p_.group; ++group)
       for (int64_t o = 0; o < outs; o += width)
-        stage_channels(group * outs + o, std::min(outs - o, width), group * group_panels() * width + o,
-                       width, std::min(layout_.get().padded_out - o, width));
+        stage_channels(group * outs + o, std::min(outs - o, width), group * room + o, width,
+                       std::min(layout_.get().padded_out - o, width));
   }
 
   // All gradients that samples take part in, band by band of output pixels. Sums for offset and mask

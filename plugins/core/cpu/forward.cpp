@@ -22,10 +22,6 @@ std::vector<OutputBlock> output_blocks(const Problem& p, const Kernels& kernels,
   return blocks;
 }
 
-int64_t panels_of_group(const Problem& p, const Kernels& kernels) {
-  return divide_up(p.group_out_channels(), kernels.panel_width);
-}
-
 // The pieces in which a weight is packed.
 int64_t pack_tasks(const Problem& p, const Kernels& kernels) {
   return is_depthwise(p) ? 1 : p.group * panels_of_group(p, kernels);

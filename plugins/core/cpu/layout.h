@@ -40,6 +40,11 @@ int64_t stage_tasks(const Layout& layout);
 void stage_segment(const Layout& layout, const Kernels& kernels, const Segment& segment, int64_t task,
                    const void* image, ImageStrides strides, void* staged);
 
+// Panels of the output channels of a group.
+inline int64_t panels_of_group(const Problem& problem, const Kernels& kernels) {
+  return divide_up(problem.group_out_channels(), kernels.panel_width);
+}
+
 // Strides of the images of a tensor of `channels` channels and `pixels` pixels.
 inline ImageStrides image_strides(bool channels_last, int64_t channels, int64_t pixels) {
   return channels_last ? ImageStrides{1, channels} : ImageStrides{pixels, 1};
