@@ -3,6 +3,7 @@
 // batch.
 #include "layout.h"
 #include "scratch.h"
+#include "tiles.h"
 
 namespace dcn::cpu {
 namespace {
@@ -64,8 +65,8 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
   const Scratch staged(round_images * staged_bytes);
   const Scratch packed(args.packed_weight ? 0 : packed_weight_bytes(p));
 
-  const int64_t tile = tile_pixels(p, kernels, round_images, executor.threads);
-  const int64_t tiles = divide_up(p.out_pixels(), tile);
+  const Tiles pixel_tiles(p, kernels, round_images, executor.threads);
+  const int64_t tiles = pixel_tiles.count();
   // Few tiles: share their output channels out too. Each share samples for itself.
   const int64_t wanted_parts = divide_up(executor.threads, tiles * round_images);
   const std::vector<OutputBlock> blocks = output_blocks(layout.get().problem, kernels, wanted_parts,
@@ -103,8 +104,8 @@ void forward(const Problem& p, const ForwardArgs& args, const Executor& executor
       job.bias = args.bias;
       job.output = static_cast<char*>(args.output) + n * p.out_channels * p.out_pixels() * element;
       job.output_strides = image_strides(args.channels_last, p.out_channels, p.out_pixels());
-      job.first_pixel = tile_index * tile;
-      job.pixels = std::min(tile, p.out_pixels() - job.first_pixel);
+      job.first_pixel = pixel_tiles.begin(tile_index);
+      job.pixels = pixel_tiles.end(tile_index) - job.first_pixel;
       const int64_t first_block = part * static_cast<int64_t>(blocks.size()) / parts;
       const int64_t last_block = (part + 1) * static_cast<int64_t>(blocks.size()) / parts;
       job.blocks = blocks.data() + first_block;

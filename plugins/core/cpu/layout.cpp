@@ -12,13 +12,6 @@ constexpr int64_t kFarImage = int64_t{3} << 20;
 // Every tile reads all of it, panel by panel.
 constexpr int64_t kFarWeight = int64_t{512} << 10;
 
-// What the products of so many rows cost, in rows. Where a block is not full, sums wait for each other:
-// half of its rows cost as much as fewer.
-int64_t cost_of_rows(int64_t rows, int64_t row_block) {
-  const int64_t rest = rows % row_block;
-  return rows - rest + (rest > 0 ? std::max(rest, row_block / 2) : 0);
-}
-
 // Loads of whole vectors from it neither straddle cache lines nor leave the pixel.
 int64_t staged_stride(int64_t channels) {
   return channels <= 4 ? 4 : round_up(channels, 8);
@@ -90,23 +83,6 @@ void stage_segment(const Layout& layout, const Kernels& kernels, const Segment& 
   job.first_row = task * kStageRows;
   job.rows = std::min(kStageRows, p.in_h + 2 * kBorder - job.first_row);
   kernels.stage(job);
-}
-
-int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t images, int threads) {
-  // Reading the weights costs a tile as much as this many of its pixels: measured, roughly.
-  constexpr int64_t kCostOfWeights = 16;
-  constexpr int64_t kLeastPixels = 48;
-  int64_t best = 0, best_cost = INT64_MAX;
-  for (int64_t pixels = kLeastPixels; pixels <= kTilePixels; ++pixels) {
-    const int64_t tiles = divide_up(problem.out_pixels(), pixels) * images;
-    const int64_t cost =
-        divide_up(tiles, threads) * (cost_of_rows(pixels, kernels.row_block) + kCostOfWeights);
-    if (cost <= best_cost) {
-      best = pixels;
-      best_cost = cost;
-    }
-  }
-  return best;
 }
 
 }  // namespace dcn::cpu

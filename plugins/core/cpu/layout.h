@@ -50,8 +50,4 @@ inline ImageStrides image_strides(bool channels_last, int64_t channels, int64_t 
   return channels_last ? ImageStrides{1, channels} : ImageStrides{pixels, 1};
 }
 
-// The tile size with which `threads` threads finish `images` images first: larger tiles read the
-// weights less often, smaller ones share the pixels out more evenly. Results do not depend on it.
-int64_t tile_pixels(const Problem& problem, const Kernels& kernels, int64_t images, int threads);
-
 }  // namespace dcn::cpu
