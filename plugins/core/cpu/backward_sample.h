@@ -65,13 +65,10 @@ struct BackwardSample {
   const Column& column;
   const bool takes_samples;  // the column does
   A* grad[4];                // the corners' gradients
-  // Of the corners, in all lanes: once for all channels, and before any branch.
-  Vec<A, kFourLanes<A>> weight[4];
 
   DCN_INLINE BackwardSample(const Sample<A>& sample, const Corners<A>& at, const Column& column,
                             bool takes_samples)
       : sample(sample), at(at), column(column), takes_samples(takes_samples) {
-    for (int i = 0; i < 4; ++i) weight[i] = sample.weight[i] - Vec<A, kFourLanes<A>>{};
     const A* const corners[4] = {sample.top_left, sample.top_right, sample.bottom_left,
                                  sample.bottom_right};
     for (int i = 0; i < 4; ++i) grad[i] = at.grad ? at.grad + (corners[i] - at.image.first) : nullptr;
@@ -91,15 +88,15 @@ struct BackwardSample {
     products->top += g * (top_right - top_left);
     products->bottom += g * (bottom_right - bottom_left);
     if (takes_samples) {
-      V value = lower_lanes<A, N>(weight[0]) * top_left;
-      value += lower_lanes<A, N>(weight[1]) * top_right;
-      value += lower_lanes<A, N>(weight[2]) * bottom_left;
-      value += lower_lanes<A, N>(weight[3]) * bottom_right;
+      V value = lower_lanes<A, N>(sample.weight[0]) * top_left;
+      value += lower_lanes<A, N>(sample.weight[1]) * top_right;
+      value += lower_lanes<A, N>(sample.weight[2]) * bottom_left;
+      value += lower_lanes<A, N>(sample.weight[3]) * bottom_right;
       column.template take<N>(c, value);
     }
     if (at.grad)
       for (int i = 0; i < 4; ++i)
-        store_vec(grad[i] + c, load_vec<V>(grad[i] + c) + lower_lanes<A, N>(weight[i]) * g);
+        store_vec(grad[i] + c, load_vec<V>(grad[i] + c) + lower_lanes<A, N>(sample.weight[i]) * g);
   }
 
   // All channels, each exactly once. A staged pixel has room for whole vectors of kTail.

@@ -19,7 +19,7 @@ void add_taps(const StagedImage<A>& image, const TapPlan<A>* plans, int64_t taps
     A* to = results + i * result_stride;
     V sums[kVectors] = {};
     for (int64_t tap = 0; tap < taps; ++tap) {
-      const Sample<A> sample(plans[tap], i, image);
+      const Sample<A, kAtLeastFour<N>> sample(plans[tap], i, image);
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j)
         sums[j] += load_vec<V>(weight + tap * weight_stride + j * N) * sample.template values<N>(j * N);

@@ -136,20 +136,21 @@ DCN_INLINE StagedImage<A> segment_image(const Layout& layout, const void* staged
           layout.staged_w * segment.pixel_stride, layout.image_is_far};
 }
 
-// One sample: its four corners in a channels-last image, and what each weighs. All by value: what is
-// stored in between may be anything, for all the compiler knows.
-template <class A>
+// One sample: its four corners in a channels-last image, and what each weighs, in as many lanes as are
+// blended at a time, at most. All by value: what is stored in between may be anything, for all the
+// compiler knows.
+template <class A, int kMost = kFourLanes<A>>
 struct Sample {
   const A *top_left, *top_right, *bottom_left, *bottom_right;
-  A weight[4];
+  Vec<A, kMost> weight[4];
 
   DCN_INLINE Sample(const TapPlan<A>& plan, int64_t pixel, const StagedImage<A>& image)
       : top_left(image.first + plan.corner[pixel] * image.pixel_stride),
         top_right(top_left + image.pixel_stride),
         bottom_left(top_left + image.row_stride),
-        bottom_right(bottom_left + image.pixel_stride),
-        weight{plan.weight[pixel][0], plan.weight[pixel][1], plan.weight[pixel][2],
-               plan.weight[pixel][3]} {}
+        bottom_right(bottom_left + image.pixel_stride) {
+    load_each_to_all<A, kMost>(plan.weight[pixel], weight);
+  }
 
   // Where it is about to be needed: no hardware foresees where the next offset leads. The lower corners
   // only: the upper ones have mostly been those of a tap, or of a row of the image, before.
@@ -162,10 +163,10 @@ struct Sample {
   template <int N>
   DCN_INLINE Vec<A, N> values(int64_t channel) const {
     using V = Vec<A, N>;
-    V sum = weight[0] * load_vec<V>(top_left + channel);
-    sum += weight[1] * load_vec<V>(top_right + channel);
-    sum += weight[2] * load_vec<V>(bottom_left + channel);
-    sum += weight[3] * load_vec<V>(bottom_right + channel);
+    V sum = lower_lanes<A, N>(weight[0]) * load_vec<V>(top_left + channel);
+    sum += lower_lanes<A, N>(weight[1]) * load_vec<V>(top_right + channel);
+    sum += lower_lanes<A, N>(weight[2]) * load_vec<V>(bottom_left + channel);
+    sum += lower_lanes<A, N>(weight[3]) * load_vec<V>(bottom_right + channel);
     return sum;
   }
 };
@@ -247,7 +248,7 @@ void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int6
     const int64_t ahead = pixel_ahead(i, distance, pixels);
     for (int64_t tap = 0; tap < taps; ++tap) {
       if (kIsFar) Sample<Sum<E>>::prefetch(plans[tap], ahead, image);
-      const Sample<Sum<E>> sample(plans[tap], i, image);
+      const Sample<Sum<E>, kAtLeastFour<N>> sample(plans[tap], i, image);
       auto* to = rows.at(i, tap);
       for (int64_t c = 0; c < read; c += N)
         store_whole<typename Rows::Value, N>(to + c, sample.template values<N>(c));

@@ -143,6 +143,24 @@ DCN_INLINE Vec<A, N> lower_lanes(V v) {
 }
 
 template <class A, int N, size_t... I>
+DCN_INLINE void load_each_to_all(const A* from, Vec<A, N> (&to)[4], std::index_sequence<I...>) {
+  const Vec<A, N> fours = load_fours<A, N>(from);
+  to[0] = __builtin_shufflevector(fours, fours, (I / 4 * 4)...);
+  to[1] = __builtin_shufflevector(fours, fours, (I / 4 * 4 + 1)...);
+  to[2] = __builtin_shufflevector(fours, fours, (I / 4 * 4 + 2)...);
+  to[3] = __builtin_shufflevector(fours, fours, (I / 4 * 4 + 3)...);
+}
+// Four numbers, each in all lanes of a vector.
+template <class A, int N>
+DCN_INLINE void load_each_to_all(const A* from, Vec<A, N> (&to)[4]) {
+  // One load, and not four: a core shuffles besides loading.
+  if constexpr (kLoadsFours<A, N>)
+    load_each_to_all<A, N>(from, to, std::make_index_sequence<N>{});
+  else
+    for (int i = 0; i < 4; ++i) to[i] = from[i] - Vec<A, N>{};
+}
+
+template <class A, int N, size_t... I>
 DCN_INLINE Vec<A, N / 2> add_halves(Vec<A, N> v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + N / 2)...);
 }

@@ -44,8 +44,10 @@ inline constexpr int kDepthBlock = 1;  // a product takes a register before it i
 
 template <class A>
 inline constexpr int kLanes = kVectorBytes / sizeof(A);  // lanes of a full vector
+template <int N>
+inline constexpr int kAtLeastFour = N < 4 ? 4 : N;
 template <class A>
-inline constexpr int kFourLanes = kLanes<A> < 4 ? 4 : kLanes<A>;  // the same, but four at least
+inline constexpr int kFourLanes = kAtLeastFour<kLanes<A>>;
 
 template <class A, int N>
 struct VecOf {
@@ -85,6 +87,28 @@ DCN_INLINE void prefetch_near(const A* line) {
 template <class A>
 DCN_INLINE void prefetch_far(const A* line) {
   __builtin_prefetch(line, 0, 2);
+}
+
+// Four numbers, in every four lanes of a vector, where one instruction does it.
+#if defined(__AVX__)
+template <class A, int N>
+inline constexpr bool kLoadsFours = N > 4 && N * sizeof(A) <= kVectorBytes;
+#else
+template <class A, int N>
+inline constexpr bool kLoadsFours = false;
+#endif
+template <class A, int N>
+DCN_INLINE Vec<A, N> load_fours(const A* from) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<A, double>)
+    return (Vec<A, N>)_mm512_broadcast_f64x4(_mm256_loadu_pd(from));
+  else if constexpr (N == 16)
+    return (Vec<A, N>)_mm512_broadcast_f32x4(_mm_loadu_ps(from));
+#endif
+#if defined(__AVX__)
+  if constexpr (std::is_same_v<A, float> && N == 8)
+    return (Vec<A, N>)_mm256_broadcast_ps((const __m128*)from);
+#endif
 }
 
 // Two bfloat16, the first one in the lower half: what is multiplied where one instruction adds the
