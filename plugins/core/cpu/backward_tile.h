@@ -96,7 +96,7 @@ void differentiate_samples(const BackwardTile& tile, const Columns& columns,
     fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
                  tile.first_pixel, tile.pixels, &scratch->plans[t]);
   Corners<A> at{};
-  at.image = segment_image<A>(layout, tile.source.staged, segment);
+  at.image = segment_image<A>(layout, tile.source.staged, segment, layout.image_is_far);
   at.channels = slice.channels;
   if (tile.staged_grad_input) at.grad = static_cast<A*>(tile.staged_grad_input) + segment.staged_begin;
   backward_samples_for<A, Columns>(segment)(at, scratch->plans, slice.taps, tile.pixels, columns,
@@ -119,7 +119,8 @@ void sample_columns(const BackwardTile& tile, BackwardScratch<A>* scratch) {
   const Layout& layout = *tile.layout;
   const Slice& slice = *tile.slice;
   const Segment& segment = layout.segments[slice.segment];
-  const StagedImage<A> image = segment_image<A>(layout, tile.source.staged, segment);
+  const StagedImage<A> image =
+      segment_image<A>(layout, tile.source.staged, segment, layout.image_is_far);
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
   TapPlan<A>* plan = &scratch->plans[0];
   for (int64_t t = 0; t < slice.taps; ++t) {

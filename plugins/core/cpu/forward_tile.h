@@ -78,7 +78,8 @@ class ColumnCursor {
       if (fitting == 0) break;
       int64_t taps = all_taps - tap_ < fitting ? all_taps - tap_ : fitting;
       if (taps > Plans<E>::run(tap_)) taps = Plans<E>::run(tap_);
-      sample_taps(segment_image<Sum<E>>(*tile_.layout, tile_.source.staged, segment),
+      sample_taps(segment_image<Sum<E>>(*tile_.layout, tile_.source.staged, segment,
+                                        tile_.layout->rows_are_far),
                   plans_->get(segment.offset_group, tap_, taps), taps, segment.channels, tile_.pixels,
                   columns + depth);
       depth += taps * elements;

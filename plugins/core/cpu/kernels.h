@@ -47,6 +47,7 @@ struct Layout {
   int64_t staged_pixels;  // (H + 4) * (W + 4)
   // More than the second-level cache keeps: what will be needed of it is asked for ahead.
   bool image_is_far;              // the staged image
+  bool rows_are_far;              // of it, the rows that a tile of the forward pass reaches
   bool weight_is_far;             // the packed weight of a group
   int64_t group_k;                // K of one group; of the longest, where pairs make them differ
   int64_t padded_out;             // output channels of a group, rounded up to whole vectors

@@ -6,11 +6,20 @@ namespace dcn::cpu {
 
 namespace {
 
-// A tile of a smaller image finds most of what it samples where the tile before it left it; there,
-// asking ahead costs more than it brings.
+// A tile of a smaller image finds most of what it samples where the tile before it left it; so does one
+// of the forward pass where the rows that it reaches take less. There, asking ahead costs more than it
+// brings.
 constexpr int64_t kFarImage = int64_t{3} << 20;
+constexpr int64_t kFarRows = int64_t{384} << 10;
 // Every tile reads all of it, panel by panel.
 constexpr int64_t kFarWeight = int64_t{512} << 10;
+
+// Rows of the image that a tile of the forward pass reaches, roughly: offsets lead some rows further.
+int64_t rows_of_tile(const Problem& p) {
+  constexpr int64_t kDrift = 2;
+  const int64_t out_rows = divide_up(kTilePixels, std::max<int64_t>(p.out_w, 1));
+  return out_rows * p.stride_h + (p.kernel_h - 1) * p.dilation_h + 2 * kDrift;
+}
 
 // Loads of whole vectors from it neither straddle cache lines nor leave the pixel.
 int64_t staged_stride(int64_t channels) {
@@ -54,7 +63,10 @@ OwnedLayout::OwnedLayout(const Problem& given, const Kernels& kernels, int64_t b
       group_k = 0;
     }
   }
+  const int64_t row_bytes =
+      staged_elements_ / layout_.staged_pixels * layout_.staged_w * kernels.arithmetic_bytes;
   layout_.image_is_far = staged_elements_ * kernels.arithmetic_bytes >= kFarImage;
+  layout_.rows_are_far = layout_.image_is_far && rows_of_tile(problem) * row_bytes >= kFarRows;
   staged_elements_ += kSlack;
   layout_.padded_out = round_up(problem.group_out_channels(), kernels.lanes);
   layout_.weight_is_far = layout_.padded_out * layout_.group_k * kernels.packed_bytes >= kFarWeight;

@@ -126,14 +126,14 @@ template <class A>
 struct StagedImage {
   const A* first;
   int64_t pixel_stride, row_stride;
-  bool is_far = false;  // as Layout says
+  bool is_far = false;  // what will be needed is asked for ahead
 };
 
 template <class A>
 DCN_INLINE StagedImage<A> segment_image(const Layout& layout, const void* staged,
-                                        const Segment& segment) {
+                                        const Segment& segment, bool is_far) {
   return {static_cast<const A*>(staged) + segment.staged_begin, segment.pixel_stride,
-          layout.staged_w * segment.pixel_stride, layout.image_is_far};
+          layout.staged_w * segment.pixel_stride, is_far};
 }
 
 // One sample: its four corners in a channels-last image, and what each weighs, in as many lanes as are
@@ -234,7 +234,7 @@ DCN_INLINE int64_t pixel_ahead(int64_t pixel, int64_t distance, int64_t pixels) 
 }
 
 // kPixelStride: the image's, where it is one of the usual ones, so that no loop over channels is left;
-// or 0. kIsFar: as Layout says.
+// or 0. kIsFar: as StagedImage says.
 template <class E, bool kIsFar, int N, int kPixelStride = 0>
 void gather(const StagedImage<Sum<E>>& given, const TapPlan<Sum<E>>* plans, int64_t taps,
             int64_t channels, int64_t pixels, E* columns) {
