@@ -23,7 +23,9 @@ _LIBRARIES = ("torch", "onnxruntime")
 
 @pytest.fixture(scope="module")
 def built() -> Path:
-    return sanitized("core_test", "steps_test", *(f"dcn_deploy_{host}" for host in _LIBRARIES))
+    return sanitized(
+        "core_test", "steps_test", "tiles_test", *(f"dcn_deploy_{host}" for host in _LIBRARIES)
+    )
 
 
 @pytest.mark.parametrize("instruction_set", ["avx512_bf16", "avx512", "avx2", "baseline"])
@@ -40,6 +42,11 @@ def test_core(built: Path, instruction_set: str) -> None:
 def test_work_is_shared_out_among_threads(built: Path) -> None:
     said = _output(built / "tests" / "core" / "steps_test")
     assert re.fullmatch(r"[1-9]\d* hosts, 0 failures\n", said)
+
+
+def test_every_pixel_is_in_one_tile(built: Path) -> None:
+    said = _output(built / "tests" / "core" / "tiles_test")
+    assert re.fullmatch(r"[1-9]\d* cases, 0 failures\n", said)
 
 
 def _output(program: Path, *arguments: str, **environment: str) -> str:

@@ -54,8 +54,7 @@ void depthwise_tile(const ForwardTile& tile) {
         const int64_t taps = p.taps() - tap < kPlannedTaps ? p.taps() - tap : kPlannedTaps;
         const TapPlan<A>* planned = plans.get(segment.offset_group, tap, taps);
         const A* weight = static_cast<const A*>(tile.packed_weight) + tap * p.in_channels;
-        StagedImage<A> image =
-            segment_image<A>(layout, tile.source.staged, segment, layout.rows_are_far);
+        StagedImage<A> image = segment_image<A>(layout, tile.source.staged, segment);
         for (int64_t c = begin; c < end;) {
           const int64_t left = end - c;
           const int64_t step = left <= 4 ? 4 : left <= N ? N : left <= 2 * N ? 2 * N : 4 * N;

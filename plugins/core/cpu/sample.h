@@ -131,7 +131,7 @@ struct StagedImage {
 
 template <class A>
 DCN_INLINE StagedImage<A> segment_image(const Layout& layout, const void* staged,
-                                        const Segment& segment, bool is_far) {
+                                        const Segment& segment, bool is_far = false) {
   return {static_cast<const A*>(staged) + segment.staged_begin, segment.pixel_stride,
           layout.staged_w * segment.pixel_stride, is_far};
 }

@@ -20,7 +20,7 @@ int64_t Tiles::begin(int64_t tile) const {
   const int64_t share = tile / per_share_, within = tile % per_share_;
   const int64_t first = pixels_ * share / shares_, last = pixels_ * (share + 1) / shares_;
   const int64_t blocks = divide_up(last - first, row_block_);
-  return std::min(first + blocks * within / per_share_ * row_block_, last);
+  return first + blocks * within / per_share_ * row_block_;
 }
 
 }  // namespace dcn::cpu
