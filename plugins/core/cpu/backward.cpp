@@ -268,9 +268,10 @@ class Backward {
       std::vector<Step> steps;
       if (first == 0) steps.push_back(preparing);
       Step computing, summing;
+      // Part by part: a thread gets neighbours, and segments may differ in size.
       computing.add(segments * parts_, [&](int64_t i) {
         for (int64_t pixel = first; pixel < end; pixel += band)
-          differentiate_band(n, i / parts_, i % parts_, pixel, std::min(pixel + band, end),
+          differentiate_band(n, i % segments, i / segments, pixel, std::min(pixel + band, end),
                              held ? &sums : nullptr, stride);
       });
       steps.push_back(computing);

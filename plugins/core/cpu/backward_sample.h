@@ -27,22 +27,22 @@ struct ColumnMatrices {
   int64_t channels;
 
   struct At {
-    const A* grad;
-    A* value;
+    const A* grads;
+    A* values;
+    int64_t element;
 
     template <int N>
     DCN_INLINE Vec<A, N> gradient(int64_t c) const {
-      return load_vec<Vec<A, N>>(grad + c);
+      return load_vec<Vec<A, N>>(grads + element + c);
     }
     template <int N>
     DCN_INLINE void take(int64_t c, Vec<A, N> sampled) const {
-      store_vec(value + c, sampled);
+      store_vec(values + element + c, sampled);
     }
   };
   DCN_INLINE bool wanted() const { return values != nullptr; }
   DCN_INLINE At at(int64_t pixel, int64_t tap) const {
-    const int64_t element = pixel * kLeftStride + tap * channels;
-    return {grads + element, values ? values + element : nullptr};
+    return {grads, values, pixel * kLeftStride + tap * channels};
   }
 };
 
@@ -64,15 +64,6 @@ struct BackwardSample {
   const Corners<A>& at;
   const Column& column;
   const bool takes_samples;  // the column does
-  A* grad[4];                // the corners' gradients
-
-  DCN_INLINE BackwardSample(const Sample<A>& sample, const Corners<A>& at, const Column& column,
-                            bool takes_samples)
-      : sample(sample), at(at), column(column), takes_samples(takes_samples) {
-    const A* const corners[4] = {sample.top_left, sample.top_right, sample.bottom_left,
-                                 sample.bottom_right};
-    for (int i = 0; i < 4; ++i) grad[i] = at.grad ? at.grad + (corners[i] - at.image.first) : nullptr;
-  }
 
   // Lanes from `count` on belong to another tap: they count as zero.
   template <int N>
@@ -94,14 +85,34 @@ struct BackwardSample {
       value += lower_lanes<A, N>(sample.weight[3]) * bottom_right;
       column.template take<N>(c, value);
     }
-    if (at.grad)
-      for (int i = 0; i < 4; ++i)
-        store_vec(grad[i] + c, load_vec<V>(grad[i] + c) + lower_lanes<A, N>(sample.weight[i]) * g);
+    if (at.grad) {
+      A* const top = at.grad + (sample.top_left - at.image.first) + c;
+      A* const bottom = top + at.image.row_stride;
+      add_to_corner(0, top, g);
+      add_to_corner(1, top + at.image.pixel_stride, g);
+      add_to_corner(2, bottom, g);
+      add_to_corner(3, bottom + at.image.pixel_stride, g);
+    }
   }
 
-  // All channels, each exactly once. A staged pixel has room for whole vectors of kTail.
-  template <int kTail>
+  template <class V>
+  DCN_INLINE void add_to_corner(int corner, A* grad, V g) const {
+    constexpr int N = sizeof(V) / sizeof(A);
+    store_vec(grad, load_vec<V>(grad) + lower_lanes<A, N>(sample.weight[corner]) * g);
+  }
+
+  // All channels of a staged pixel that is kPixelStride wide.
+  template <int kPixelStride>
   DCN_INLINE Vec<A, 4> run() const {
+    constexpr int N = kPixelStride < kFourLanes<A> ? kPixelStride : kFourLanes<A>;
+    Products<A, N> products;
+    for (int64_t c = 0; c < kPixelStride; c += N) add(c, at.channels - c, &products);
+    return products.totals();
+  }
+
+  // All channels, each exactly once. Any staged pixel has room for whole vectors of kTail.
+  DCN_INLINE Vec<A, 4> run() const {
+    constexpr int kTail = kFourLanes<A> < 8 ? kFourLanes<A> : 8;
     Vec<A, 4> totals{};
     int64_t c = 0;
     if constexpr (kTail < kLanes<A>) {
@@ -159,14 +170,15 @@ template <class A>
 using TapProducts = A[kTilePixels][4];
 
 // `taps` taps of a slice for all pixels of a tile. Columns: where their gradient comes from, and what
-// becomes of the samples. kChannels: of the segment, where it is one of the usual numbers, so that no
-// loop over them is left; or 0.
-template <class A, class Columns, int kTail, int kChannels = 0>
+// becomes of the samples. kPixelStride: the staged image's, where it is one of the usual ones, so that
+// no loop over channels is left; or 0. kWhole: all of its lanes are channels.
+template <class A, class Columns, int kPixelStride = 0, bool kWhole = false>
 void backward_samples(const Corners<A>& corners, const GradientPlan<A>* plans, int64_t taps,
                       int64_t pixels, const Columns& given, TapProducts<A>* products) {
   Corners<A> at = corners;  // not reloaded after every store
   const Columns columns = given;
-  if (kChannels > 0) at.channels = at.image.pixel_stride = kChannels;
+  if (kPixelStride > 0) at.image.pixel_stride = kPixelStride;
+  if (kWhole) at.channels = kPixelStride;
   // For fewer channels than that it costs more than it brings.
   const bool asks_ahead = at.image.is_far && at.image.pixel_stride >= 16;
   const int64_t distance = pixels_ahead(taps, at.image.pixel_stride);
@@ -176,8 +188,11 @@ void backward_samples(const Corners<A>& corners, const GradientPlan<A>* plans, i
       if (asks_ahead) at.prefetch(plans[tap], ahead);
       const Sample<A> sample(plans[tap], i, at.image);
       const auto column = columns.at(i, tap);
-      const BackwardSample<A, decltype(column)> backward(sample, at, column, columns.wanted());
-      store_vec(products[tap][i], backward.template run<kTail>());
+      const BackwardSample<A, decltype(column)> backward{sample, at, column, columns.wanted()};
+      if constexpr (kPixelStride > 0)
+        store_vec(products[tap][i], backward.template run<kPixelStride>());
+      else
+        store_vec(products[tap][i], backward.run());
     }
   }
 }

@@ -72,15 +72,22 @@ void multiply_grad_output(const BackwardTile& tile, BackwardScratch<A>* scratch)
   }
 }
 
+template <class A, class Columns, int kPixelStride>
+auto backward_samples_of(const Segment& segment) {
+  return segment.channels == kPixelStride ? backward_samples<A, Columns, kPixelStride, true>
+                                          : backward_samples<A, Columns, kPixelStride>;
+}
+
 template <class A, class Columns>
 auto backward_samples_for(const Segment& segment) {
-  constexpr int kTail = kFourLanes<A> < 8 ? kFourLanes<A> : 8;
   if constexpr (kTwoCorners<A>)
     if (segment.pixel_stride == 4) return backward_samples_of_four<A, Columns>;
-  return segment.channels == 8    ? backward_samples<A, Columns, kTail, 8>
-         : segment.channels == 16 ? backward_samples<A, Columns, kTail, 16>
-         : segment.channels == 32 ? backward_samples<A, Columns, kTail, 32>
-                                  : backward_samples<A, Columns, kTail>;
+  switch (segment.pixel_stride) {
+    case 8: return backward_samples_of<A, Columns, 8>(segment);
+    case 16: return backward_samples_of<A, Columns, 16>(segment);
+    case 32: return backward_samples_of<A, Columns, 32>(segment);
+    default: return backward_samples<A, Columns>;
+  }
 }
 
 // Gradients of offset, mask and input, and what `columns` makes of the samples.

@@ -8,7 +8,7 @@
 
 namespace dcn::cpu::DCN_ISA {
 
-// Rows and lanes of the blocks that images and weights are transposed in.
+// Rows and lanes of the blocks that images are transposed in.
 template <class A>
 inline constexpr int kTransposed = kLanes<A> < 8 ? kLanes<A> : 8;
 
@@ -17,9 +17,8 @@ template <class A, int N>
 inline constexpr int kBlock = N * sizeof(A) < kShuffledBytes ? N : kShuffledBytes / sizeof(A);
 
 // a0 b0 a1 b1 ... of the lower (upper) halves of each block of a and b.
-template <class A, int N, bool kUpper, size_t... I>
+template <class A, int N, bool kUpper, int B = kBlock<A, N>, size_t... I>
 DCN_INLINE Vec<A, N> interleave(Vec<A, N> a, Vec<A, N> b, std::index_sequence<I...>) {
-  constexpr int B = kBlock<A, N>;
   return __builtin_shufflevector(a, b, (I % 2 * N + I / B * B + kUpper * B / 2 + I % B / 2)...);
 }
 
@@ -165,19 +164,26 @@ DCN_INLINE Vec<A, N / 2> add_halves(Vec<A, N> v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + N / 2)...);
 }
 
+template <class A, int N>
+DCN_INLINE Vec<A, 4> add_fours(Vec<A, N> v) {
+  if constexpr (N == 4)
+    return v;
+  else
+    return add_fours<A, N / 2>(add_halves<A, N>(v, std::make_index_sequence<N / 2>{}));
+}
+
+// Of every four lanes: the sums of lanes 0 and 2 of a, of b, then of lanes 1 and 3.
+template <class A, int N>
+DCN_INLINE Vec<A, N> add_interleaved(Vec<A, N> a, Vec<A, N> b) {
+  const auto index = std::make_index_sequence<N>{};
+  return interleave<A, N, false, 4>(a, b, index) + interleave<A, N, true, 4>(a, b, index);
+}
+
 // The sums of four vectors, in a vector of four.
 template <class A, int N>
 DCN_INLINE Vec<A, 4> sum_each(Vec<A, N> a, Vec<A, N> b, Vec<A, N> c, Vec<A, N> d) {
-  if constexpr (N > 4) {
-    const auto half = std::make_index_sequence<N / 2>{};
-    return sum_each<A, N / 2>(add_halves<A, N>(a, half), add_halves<A, N>(b, half),
-                              add_halves<A, N>(c, half), add_halves<A, N>(d, half));
-  } else {
-    static_assert(N == 4);
-    Vec<A, 4> rows[4] = {a, b, c, d};
-    transpose<A, 4>(rows);
-    return (rows[0] + rows[1]) + (rows[2] + rows[3]);
-  }
+  const Vec<A, N> ac = add_interleaved<A, N>(a, c), bd = add_interleaved<A, N>(b, d);
+  return add_fours<A, N>(add_interleaved<A, N>(ac, bd));
 }
 
 }  // namespace dcn::cpu::DCN_ISA
