@@ -137,12 +137,11 @@ void write_channels(const ForwardTile& tile, const Arithmetic<T>* results, int64
   });
 }
 
-template <class T>
-void write_block(const ForwardTile& tile, const OutputBlock& block,
-                 const Results<Arithmetic<T>>& results) {
-  const PhaseTimer timer(kStore);
+// N channels at a time.
+template <class T, int N>
+void write_block_by(const ForwardTile& tile, const OutputBlock& block,
+                    const Results<Arithmetic<T>>& results) {
   using A = Arithmetic<T>;
-  constexpr int N = kTransposed<A>;
   static_assert(kTilePixels >= N, "rows are read in whole blocks");
   const int64_t first_out = block.group * tile.layout->problem.group_out_channels() + block.first;
   T* output = static_cast<T*>(tile.output) + tile.first_pixel * tile.output_strides.pixel;
@@ -153,6 +152,20 @@ void write_block(const ForwardTile& tile, const OutputBlock& block,
     write_channels<T, N>(tile, results.at(o), results.pixel_stride, bias, channels,
                          output + (first_out + o) * tile.output_strides.channel);
   }
+}
+
+template <class T>
+void write_block(const ForwardTile& tile, const OutputBlock& block,
+                 const Results<Arithmetic<T>>& results) {
+  const PhaseTimer timer(kStore);
+  using A = Arithmetic<T>;
+  // Channels that lie whole pages apart share a set of the first-level cache, which has no room for
+  // the lines of that many and of those that are asked for ahead.
+  constexpr int64_t kPage = 4096 / sizeof(T);
+  if (tile.output_strides.channel % kPage == 0)
+    write_block_by<T, kTransposed<A>>(tile, block, results);
+  else
+    write_block_by<T, kLanes<A>>(tile, block, results);
 }
 
 template <class T, class E>

@@ -52,7 +52,7 @@ template <class T>
 void pack_panel(const Layout& layout, const void* weight, int64_t group, int64_t panel, void* packed) {
   const PhaseTimer timer(kPack);
   using A = Arithmetic<T>;
-  constexpr int N = kTransposed<A>;
+  constexpr int N = kLanes<A>;
   const Problem& p = layout.problem;
   const int64_t taps = p.taps(), outs = p.group_out_channels();
   const int64_t row = p.group_in_channels() * taps;  // of the user's weight
