@@ -129,6 +129,42 @@ def test_impossible_offsets_get_zero_gradient() -> None:
         assert torch.isfinite(gradient).all()
 
 
+# Taps lie side by side in the columns, and vectors overrun the channels of one: all widths of pixels.
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("depthwise", [False, True])
+@pytest.mark.parametrize("channels", [3, 4, 6, 8, 13, 16, 21, 29, 32, 45])
+def test_what_is_infinite_stays_with_its_tap(
+    channels: int, depthwise: bool, dtype: torch.dtype
+) -> None:
+    case = Case(
+        "one_offset_group",
+        in_channels=channels,
+        out_channels=channels if depthwise else 5,
+        group=channels if depthwise else 1,
+        offset_group=1,
+    )
+    tap = 3
+    others = [row for row in range(case.taps) if row != tap]
+    results = []
+    for weight in (0.0, torch.inf):
+        inputs = make_inputs(case, dtype)
+        inputs.weight.flatten(2)[..., tap] = weight
+        ours = with_gradients(inputs)
+        run(case, ours).backward(
+            torch.ones(case.batch, case.out_channels, *case.output_size, dtype=dtype)
+        )
+        results.append(gradients(ours))
+    zero, infinite = results
+    assert not infinite["mask"][:, tap].isfinite().all()
+    assert torch.equal(infinite["weight"], zero["weight"])
+    for name in ("mask", "offset"):
+        rows = [
+            result[name].unflatten(1, (case.taps, -1))[:, others] for result in (zero, infinite)
+        ]
+        assert rows[0].isfinite().all()
+        assert torch.equal(rows[1], rows[0]), f"gradient of {name}"
+
+
 @pytest.mark.parametrize(
     "case",
     [BY_NAME["several_tiles"], BY_NAME["deep_k_several_chunks"], *PARTS],
