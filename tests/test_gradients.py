@@ -129,7 +129,8 @@ def test_impossible_offsets_get_zero_gradient() -> None:
         assert torch.isfinite(gradient).all()
 
 
-# Taps lie side by side in the columns, and vectors overrun the channels of one: all widths of pixels.
+# Taps lie side by side in the columns, where vectors overrun the channels of one. All widths of
+# pixels.
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("channels", [3, 4, 6, 8, 13, 16, 21, 29, 32, 45])
