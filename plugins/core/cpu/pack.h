@@ -123,7 +123,7 @@ template <class T>
 void unpack_weight_gradient(const Layout& layout, const Slice& slice, const void* grad_columns,
                             void* grad_weight) {
   using A = Arithmetic<T>;
-  constexpr int N = kTransposed<A>;
+  constexpr int N = kLanes<A>;
   const int64_t outs = layout.problem.group_out_channels();
   const bool all_taps = slice.taps == layout.problem.taps();
   const int64_t runs = all_taps ? 1 : slice.channels;
