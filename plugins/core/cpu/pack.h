@@ -103,8 +103,10 @@ void pack_transposed(const Layout& layout, const Slice& slice, const void* weigh
     const int64_t rows = outs - o < kOuts ? outs - o : kOuts;
     for (int64_t row = 0; row < rows; ++row) {
       const T* from = static_cast<const T*>(weight) + weight_index(layout, slice, o + row, 0, 0);
-      for (int64_t tap = 0; tap < slice.taps; ++tap)
-        for (int64_t channel = 0; channel < slice.channels; ++channel)
+      // The same weights of an output to come: rows are too far apart for the hardware to foresee.
+      prefetch_row(from + kOuts * layout.problem.group_in_channels() * taps, slice.channels * taps);
+      for (int64_t channel = 0; channel < slice.channels; ++channel)
+        for (int64_t tap = 0; tap < slice.taps; ++tap)
           columns[row][tap * slice.channels + channel] = load(from[channel * taps + tap]);
     }
     for (int64_t first = 0; first < slice.padded_columns; first += kPanelWidth<A>) {
