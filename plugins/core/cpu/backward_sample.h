@@ -219,6 +219,10 @@ void sums_of_products(const GradientPlan<A>& plan, const TapProducts<A>& product
     load_interleaved<A, N>(products[i], &corner, &left, &top, &bottom);
     const V y = load_vec<V>(plan.fraction_y + i), x = load_vec<V>(plan.fraction_x + i);
     const V mask = load_vec<V>(plan.mask + i);
+    // The next tile's, as for coordinates: a store that waits for its line holds up those behind it.
+    if (i % kLine<A> == 0)
+      for (A* const sum : sums)
+        if (sum) prefetch_near(sum + pixels + i + kLine<A> - 1);
     const V by_y = left + x * (bottom - top), by_x = top + y * (bottom - top);
     if (sums[0]) store_lanes<A, N>(sums[0] + i, mask * by_y, pixels - i);
     if (sums[1]) store_lanes<A, N>(sums[1] + i, mask * by_x, pixels - i);

@@ -101,7 +101,7 @@ void differentiate_samples(const BackwardTile& tile, const Columns& columns,
   fill_positions(layout.problem, tile.first_pixel, tile.pixels, &scratch->positions);
   for (int64_t t = 0; t < slice.taps; ++t)
     fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
-                 tile.first_pixel, tile.pixels, &scratch->plans[t]);
+                 tile.first_pixel, tile.pixels, NextTile{tile.pixels}, &scratch->plans[t]);
   Corners<A> at{};
   at.image = segment_image<A>(layout, tile.source.staged, segment, layout.image_is_far);
   at.channels = slice.channels;
@@ -132,7 +132,7 @@ void sample_columns(const BackwardTile& tile, BackwardScratch<A>* scratch) {
   TapPlan<A>* plan = &scratch->plans[0];
   for (int64_t t = 0; t < slice.taps; ++t) {
     fill_plan<A>(layout, tile.source, scratch->positions, segment.offset_group, slice.first_tap + t,
-                 tile.first_pixel, tile.pixels, plan);
+                 tile.first_pixel, tile.pixels, NextTile{tile.pixels}, plan);
     // These are the columns of differentiate_samples, to the last bit.
     sample_taps(image, plan, 1, slice.channels, tile.pixels, scratch->columns + t * slice.channels);
   }

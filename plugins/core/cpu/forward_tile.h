@@ -41,7 +41,8 @@ class Plans {
       if (planned == tap + t) continue;
       planned = tap + t;
       fill_plan<A>(*tile_.layout, tile_.source, scratch_->positions, offset_group, tap + t,
-                   tile_.first_pixel, tile_.pixels, plans + t);
+                   tile_.first_pixel, tile_.pixels,
+                   NextTap(tile_.layout->problem, offset_group, tap + t), plans + t);
     }
     return plans;
   }

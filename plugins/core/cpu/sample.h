@@ -49,10 +49,44 @@ struct GradientPlan : TapPlan<A> {
   A mask[kTilePixels];
 };
 
+// Which coordinates are needed next, asked for ahead: rows of them are far apart in memory, and what a
+// tile reads of one is too short for the hardware to foresee. Where none come, the row itself is asked
+// for: cheaper than to decide in the loop.
+//
+// The forward pass goes on with the next tap. Where there are more offset groups, one tap ahead is too
+// late: with the same tap of the next group. To the second level only: a group's plans fill the first.
+struct NextTap {
+  int64_t distance;  // elements, of the mask
+
+  DCN_INLINE NextTap(const Problem& p, int64_t offset_group, int64_t tap) {
+    const int64_t ahead = p.offset_group > 1 ? p.taps() : 1;
+    const bool comes = offset_group * p.taps() + tap + ahead < p.offset_group * p.taps();
+    distance = comes ? ahead * p.out_pixels() : 0;
+  }
+  template <class C>
+  DCN_INLINE void ask(const C* offset_y, const C* offset_x, const C* mask) const {
+    prefetch_far(offset_y + 2 * distance);
+    prefetch_far(offset_x + 2 * distance);
+    if (mask) prefetch_far(mask + distance);
+  }
+};
+
+// The backward pass goes on with the same taps of the next tile.
+struct NextTile {
+  int64_t distance;  // pixels of a tile
+
+  template <class C>
+  DCN_INLINE void ask(const C* offset_y, const C* offset_x, const C* mask) const {
+    prefetch_near(offset_y + distance);
+    prefetch_near(offset_x + distance);
+    if (mask) prefetch_near(mask + distance);
+  }
+};
+
 // C: the coordinate dtype.
-template <class C, class A, class Plan>
+template <class C, class A, class Plan, class Next>
 void fill_plan_from(const Layout& layout, const SampleSource& source, const TilePositions& positions,
-                    int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels,
+                    int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels, Next next,
                     Plan* plan) {
   constexpr int N = kLanes<A>;
   using V = Vec<A>;
@@ -64,13 +98,6 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
   const C* offset_x = offset_y + out_pixels;
   const C* mask =
       source.mask ? static_cast<const C*>(source.mask) + row * out_pixels + first_pixel : nullptr;
-  // The rows of the next tap are far away in memory, and too short for the hardware to foresee. Where
-  // there are more offset groups, one tap ahead is too late: the same tap of the next group is asked
-  // for. To the second level only: a group's plans fill the first. Where none comes, the row itself is:
-  // cheaper than to decide in the loop.
-  const int64_t ahead = p.offset_group > 1 ? p.taps() : 1;
-  const int64_t coming = row + ahead < p.offset_group * p.taps() ? ahead * out_pixels : 0;
-
   const int32_t tap_y = static_cast<int32_t>(tap / p.kernel_w * p.dilation_h);
   const int32_t tap_x = static_cast<int32_t>(tap % p.kernel_w * p.dilation_w);
   const int32_t in_h = static_cast<int32_t>(p.in_h), in_w = static_cast<int32_t>(p.in_w);
@@ -82,9 +109,7 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
     // lies.
     if (i % kLine<C> == 0 || i + N == pixels) {
       const int64_t last = i + kLine<C> - 1;
-      prefetch_far(offset_y + last + 2 * coming);
-      prefetch_far(offset_x + last + 2 * coming);
-      if (mask) prefetch_far(mask + last + coming);
+      next.ask(offset_y + last, offset_x + last, mask ? mask + last : nullptr);
     }
     const auto y = sample_axis(load_lanes<C, N>(offset_y + i, count),
                                load_vec<Int>(positions.y + i) + tap_y, in_h);
@@ -104,12 +129,13 @@ void fill_plan_from(const Layout& layout, const SampleSource& source, const Tile
   for_vectors<N>(pixels, fill);
 }
 
-template <class A, class Plan>
+template <class A, class Plan, class Next>
 void fill_plan(const Layout& layout, const SampleSource& source, const TilePositions& positions,
-               int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels, Plan* plan) {
+               int64_t offset_group, int64_t tap, int64_t first_pixel, int64_t pixels, Next next,
+               Plan* plan) {
   const auto fill = [&](auto coordinate) {
     fill_plan_from<decltype(coordinate), A>(layout, source, positions, offset_group, tap, first_pixel,
-                                            pixels, plan);
+                                            pixels, next, plan);
   };
   if constexpr (std::is_same_v<A, double>)
     fill(double{});
