@@ -94,6 +94,18 @@ void stage(const StageJob& job) {
   for (int64_t c = 0; c < job.room; c += narrow ? kNarrow : kWide) stage_some(job, c);
 }
 
+// Asks for where the next N channels of a row go, or the first ones of the next row: a store that waits
+// for its line holds up those behind it.
+template <int N, class T>
+DCN_INLINE void ask_for_next_channels(const UnstageJob& job, int64_t c, int64_t x, T* row) {
+  if (x % kLine<T> != 0) return;
+  const bool more = c + N < job.channels;
+  const int64_t first = more ? c + N : 0;
+  const T* const next = (more ? row : row + job.width) + x;
+  for (int64_t i = first; i < first + N && i < job.channels; ++i)
+    prefetch_near(next + i * job.height * job.width);
+}
+
 // Some rows of the first staged image, and of the second, where there is one.
 template <class T, bool kSum>
 void unstage_rows(const UnstageJob& job) {
@@ -108,6 +120,7 @@ void unstage_rows(const UnstageJob& job) {
     T* to = static_cast<T*>(job.planar) + y * job.width;
     for (int64_t c = 0; c < job.channels; c += N) {
       for (int64_t x = 0; x < job.width; x += N) {
+        ask_for_next_channels<N>(job, c, x, to);
         const int64_t pixels = job.width - x < N ? job.width - x : N;
         Vec<A, N> block[N] = {};
         for (int i = 0; i < N; ++i)
