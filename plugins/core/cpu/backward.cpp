@@ -202,7 +202,7 @@ class Backward {
 
   // For one image.
   void add_staging(int64_t n, Step* step) const {
-    // Segment by segment: for the core that will own it.
+    // Segment by segment: for the core that will own it, unless the pixels have two owners.
     const int64_t stagings = stage_tasks(layout_.get()), segments = layout_.segments().size();
     step->add(segments * stagings, [this, n, stagings](int64_t i) {
       const void* input = at(args_.input, n * p_.in_channels * p_.in_pixels() * element_);

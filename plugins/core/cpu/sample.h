@@ -50,11 +50,11 @@ struct GradientPlan : TapPlan<A> {
 };
 
 // Which coordinates are needed next, asked for ahead: rows of them are far apart in memory, and what a
-// tile reads of one is too short for the hardware to foresee. Where none come, the row itself is asked
-// for: cheaper than to decide in the loop.
+// tile reads of one is too short for the hardware to foresee.
 //
 // The forward pass goes on with the next tap. Where there are more offset groups, one tap ahead is too
 // late: with the same tap of the next group. To the second level only: a group's plans fill the first.
+// Where none comes, the row itself is asked for: cheaper than to decide in the loop.
 struct NextTap {
   int64_t distance;  // elements, of the mask
 
@@ -71,7 +71,8 @@ struct NextTap {
   }
 };
 
-// The backward pass goes on with the same taps of the next tile.
+// The backward pass goes on with the same taps of the next tile. After the last one that is the next
+// row, or nothing: to ask costs nothing then.
 struct NextTile {
   int64_t distance;  // pixels of a tile
 

@@ -164,6 +164,7 @@ DCN_INLINE Vec<A, N / 2> add_halves(Vec<A, N> v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + N / 2)...);
 }
 
+// The sum of all runs of four lanes.
 template <class A, int N>
 DCN_INLINE Vec<A, 4> add_fours(Vec<A, N> v) {
   if constexpr (N == 4)
